@@ -1,0 +1,157 @@
+//! What is run: the image's Entrypoint, Cmd, Env and WorkingDir (OCI config.md) under what the
+//! user asked for on the command line, with Docker's rules of precedence.
+
+use super::user::User;
+
+/// The image's own wishes, from its config.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Defaults {
+    /// `NAME=VALUE` lines.
+    pub env: Vec<String>,
+    /// Command prefix.
+    pub entrypoint: Vec<String>,
+    /// Arguments, or the whole command.
+    pub cmd: Vec<String>,
+    /// Absolute path, empty for `/`.
+    pub working_dir: String,
+    /// As [`super::user::resolve`] takes it.
+    pub user: String,
+}
+
+/// What the user said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// The command; empty takes the image's.
+    pub command: Vec<String>,
+    /// `NAME=VALUE`, or `NAME` to pass the caller's value on.
+    pub env: Vec<String>,
+    /// Instead of WorkingDir.
+    pub working_dir: Option<String>,
+    /// Instead of User.
+    pub user: Option<String>,
+}
+
+/// A command ready to be executed inside the root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// Program and arguments; never empty.
+    pub argv: Vec<String>,
+    /// The whole environment, names unique.
+    pub env: Vec<(String, String)>,
+    /// Absolute.
+    pub working_dir: String,
+}
+
+/// Where programs are searched when the image does not say: Docker's default.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Puts the image's defaults and the user's wishes together. A command on the command line takes
+/// the place of Cmd *and* Entrypoint: who steps into an image with a command means that command.
+/// Without one, and with an image that names none, it is a shell.
+pub fn compose(
+    defaults: &Defaults,
+    wishes: &Wishes,
+    user: &User,
+    hostname: &str,
+    caller: impl Fn(&str) -> Option<String>,
+) -> Command {
+    let argv = if !wishes.command.is_empty() {
+        wishes.command.clone()
+    } else if defaults.entrypoint.is_empty() && defaults.cmd.is_empty() {
+        vec!["/bin/sh".to_owned()]
+    } else {
+        [&defaults.entrypoint[..], &defaults.cmd[..]].concat()
+    };
+    let mut env = vec![
+        ("PATH".to_owned(), DEFAULT_PATH.to_owned()),
+        ("HOSTNAME".to_owned(), hostname.to_owned()),
+        ("HOME".to_owned(), user.home.clone()),
+    ];
+    if let Some(terminal) = caller("TERM") {
+        set(&mut env, "TERM", terminal);
+    }
+    for line in defaults.env.iter().chain(&wishes.env) {
+        match line.split_once('=') {
+            Some((name, value)) => set(&mut env, name, value.to_owned()),
+            None => {
+                if let Some(value) = caller(line) {
+                    set(&mut env, line, value);
+                }
+            }
+        }
+    }
+    let working_dir = wishes.working_dir.as_deref().unwrap_or(&defaults.working_dir);
+    let working_dir = format!("/{}", working_dir.trim_start_matches('/'));
+    Command { argv, env, working_dir }
+}
+
+fn set(env: &mut Vec<(String, String)>, name: &str, value: String) {
+    match env.iter_mut().find(|(existing, _)| existing == name) {
+        Some(pair) => pair.1 = value,
+        None => env.push((name.to_owned(), value)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root() -> User {
+        User { uid: 0, gid: 0, groups: vec![0], home: "/root".into() }
+    }
+
+    fn image() -> Defaults {
+        Defaults {
+            env: vec!["PATH=/opt/bin".into(), "LANG=C".into()],
+            entrypoint: vec!["/entry".into()],
+            cmd: vec!["serve".into()],
+            working_dir: "/srv".into(),
+            user: String::new(),
+        }
+    }
+
+    fn run(defaults: &Defaults, wishes: &Wishes) -> Command {
+        compose(defaults, wishes, &root(), "box", |name| {
+            (name == "TERM" || name == "LANG").then(|| format!("my-{name}"))
+        })
+    }
+
+    fn value<'a>(command: &'a Command, name: &str) -> Option<&'a str> {
+        command.env.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    #[test]
+    fn the_image_decides_when_the_user_is_silent() {
+        let command = run(&image(), &Wishes::default());
+        assert_eq!(command.argv, ["/entry", "serve"]);
+        assert_eq!(command.working_dir, "/srv");
+        assert_eq!(value(&command, "PATH"), Some("/opt/bin"));
+        assert_eq!(value(&command, "HOME"), Some("/root"));
+        assert_eq!(value(&command, "TERM"), Some("my-TERM"));
+        assert_eq!(value(&command, "LANG"), Some("C"));
+    }
+
+    #[test]
+    fn a_command_takes_the_place_of_entrypoint_and_cmd() {
+        let wishes = Wishes {
+            command: vec!["ls".into(), "/".into()],
+            env: vec!["LANG".into(), "A=b=c".into(), "UNSET".into()],
+            working_dir: Some("tmp".into()),
+            user: None,
+        };
+        let command = run(&image(), &wishes);
+        assert_eq!(command.argv, ["ls", "/"]);
+        assert_eq!(command.working_dir, "/tmp");
+        assert_eq!(value(&command, "LANG"), Some("my-LANG"));
+        assert_eq!(value(&command, "A"), Some("b=c"));
+        assert_eq!(value(&command, "UNSET"), None);
+    }
+
+    #[test]
+    fn an_image_that_names_nothing_gets_a_shell() {
+        let command = run(&Defaults::default(), &Wishes::default());
+        assert_eq!(command.argv, ["/bin/sh"]);
+        assert_eq!(command.working_dir, "/");
+        assert_eq!(value(&command, "PATH"), Some(DEFAULT_PATH));
+    }
+}

@@ -1,0 +1,82 @@
+//! Stepping into an image.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::Wanted;
+use crate::chroot::Volume;
+
+/// `shale chroot`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  shale chroot debian:12                         A shell
+  shale chroot python:3 -- python3 -c 'print(1)'
+  shale chroot --volume ./src:/src:ro -w /src gcc:13 make
+  shale chroot --keep ./changes debian:12 apt-get install -y hello
+
+Changes are forgotten, unless --keep says where to keep them. A normal user becomes root inside a
+user namespace; the users of the image exist there when /etc/subuid has a range and newuidmap is
+installed. The exit status is the command's; 125, 126 and 127 are as Docker's.
+
+This is no isolation against a hostile image: as root, its programs run with root's rights and with
+the host's network.")]
+pub struct Chroot {
+    /// Of which image.
+    #[command(flatten)]
+    pub wanted: Wanted,
+    /// Command and arguments [default: the image's Entrypoint and Cmd, or /bin/sh]
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<String>,
+    /// Set a variable, or pass the caller's on
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    pub env: Vec<String>,
+    /// The directory to run in [default: the image's WorkingDir]
+    #[arg(short, long, value_name = "DIR")]
+    pub workdir: Option<String>,
+    /// The user to run as, and the group [default: the image's User]
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    pub user: Option<String>,
+    /// Show a directory or file of this machine inside
+    #[arg(long, value_name = "HOST:DIR[:ro]", value_parser = volume)]
+    pub volume: Vec<Volume>,
+    /// Refuse writes
+    #[arg(long, conflicts_with = "keep")]
+    pub read_only: bool,
+    /// Keep changes in this directory, and go on with those that are there
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    pub keep: Option<PathBuf>,
+    /// `host` or `none`
+    #[arg(long, value_name = "NETWORK", default_value = "host", value_parser = ["host", "none"])]
+    pub net: String,
+}
+
+fn volume(text: &str) -> Result<Volume, String> {
+    let (rest, read_only) = match text.strip_suffix(":ro") {
+        Some(rest) => (rest, true),
+        None => (text.strip_suffix(":rw").unwrap_or(text), false),
+    };
+    let (host, inside) = rest.rsplit_once(':').ok_or("it must be HOST:DIR or HOST:DIR:ro")?;
+    if host.is_empty() || !Path::new(inside).is_absolute() {
+        return Err("HOST must be named and DIR must be absolute".to_owned());
+    }
+    Ok(Volume { host: host.into(), inside: inside.into(), read_only })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn volumes() {
+        let parsed = volume("/a:b:/c:ro").expect("valid");
+        assert_eq!((parsed.host, parsed.inside), ("/a:b".into(), "/c".into()));
+        assert!(parsed.read_only);
+        assert!(!volume("./x:/c").expect("valid").read_only);
+        assert!(!volume("./x:/c:rw").expect("valid").read_only);
+        for text in ["", "/a", "/a:b", ":/b", "/a:b:ro"] {
+            assert!(volume(text).is_err(), "{text:?}");
+        }
+    }
+}

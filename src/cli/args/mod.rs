@@ -1,0 +1,220 @@
+//! The command line as it can be written: commands, options, help texts.
+//!
+//! Names and options are Docker's where Docker has the command, and `shale image X` is the same as
+//! `shale X`. Only what works is listed. Help, completion and manual pages come from this one
+//! definition. Nothing is done here but reading words.
+
+mod chroot;
+mod images;
+mod mounts;
+mod registry;
+mod store;
+
+pub use chroot::Chroot;
+pub use images::{History, Inspect, Layers, List, Load, Prune, Remove, Save, SaveFormat, Tag};
+pub use mounts::{Mount, Mounts, PullPolicy, Umount, Wanted};
+pub use registry::{
+    Connection, Login, Logout, Manifest, ManifestCommand, ManifestInspect, Platforms, Pull, Search,
+};
+pub use store::{Completion, DiskUsage, Info, Man, Verify};
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use super::output::ColorChoice;
+
+/// Mount any container image as a directory. Nothing is unpacked, nothing runs in the background.
+#[derive(Debug, Parser)]
+#[command(
+    name = "shale",
+    version,
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    help_template = TOP_TEMPLATE,
+)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Top,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// The store [default: ~/.local/share/shale, for root /var/lib/shale]
+    #[arg(long, global = true, value_name = "DIR", env = "SHALE_ROOT", hide_env_values = true)]
+    pub root: Option<PathBuf>,
+    /// Print only IDs or names, no progress and no messages
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Say more: log what is done (twice: in detail), show more of what is listed
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Log messages of this level and above
+    #[arg(long, global = true, value_name = "LEVEL", value_parser = ["off", "error", "warn", "info", "debug", "trace"])]
+    pub log_level: Option<String>,
+    /// Colors in messages and tables
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        value_enum,
+        default_value_t,
+        hide_default_value = true
+    )]
+    pub color: ColorChoice,
+}
+
+/// A command, plain or in Docker's group.
+#[derive(Debug, Subcommand)]
+pub enum Top {
+    /// A command.
+    #[command(flatten)]
+    Plain(Command),
+    /// The same commands under Docker's name: `shale image ls` is `shale ls`
+    #[command(
+        subcommand_required = true,
+        arg_required_else_help = true,
+        disable_help_subcommand = true
+    )]
+    Image {
+        /// What to do.
+        #[command(subcommand)]
+        command: Command,
+    },
+}
+
+/// Everything that can be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Fetch an image from a registry, a layout or an archive
+    Pull(Pull),
+    /// Mount an image on a directory, fetching it when it is missing
+    Mount(Mount),
+    /// Unmount
+    #[command(alias = "unmount")]
+    Umount(Umount),
+    /// List mounts
+    Mounts(Mounts),
+    /// Run a command, or a shell, in an image
+    Chroot(Chroot),
+    /// List images
+    #[command(visible_alias = "images", alias = "list")]
+    Ls(List),
+    /// Show all that is known of images, as JSON
+    Inspect(Inspect),
+    /// Show how an image was made
+    History(History),
+    /// List the layers of an image
+    Layers(Layers),
+    /// Remove images or names of images
+    #[command(visible_alias = "rmi", alias = "remove")]
+    Rm(Remove),
+    /// Give an image another name
+    Tag(Tag),
+    /// Remove images without a name, and what nothing needs any more
+    Prune(Prune),
+    /// Write images to an archive
+    Save(Save),
+    /// Read images from an archive
+    Load(Load),
+    /// Search Docker Hub, or the catalog of any registry
+    Search(Search),
+    /// Look at the manifest of an image in a registry
+    Manifest(Manifest),
+    /// List the platforms that an image is there for
+    Platforms(Platforms),
+    /// Keep a password for a registry
+    Login(Login),
+    /// Forget the password for a registry
+    Logout(Logout),
+    /// Show what the images take on the disk
+    Df(DiskUsage),
+    /// Look for damage in the store, and repair it
+    Verify(Verify),
+    /// Show the store and what this machine can do
+    Info(Info),
+    /// Print a completion script for a shell
+    Completion(Completion),
+    /// Print manual pages
+    Man(Man),
+}
+
+/// The commands by what they are for, in the order of the help text.
+pub const GROUPS: [(&str, &[&str]); 4] = [
+    ("Mounts", &["mount", "umount", "mounts", "chroot"]),
+    (
+        "Images",
+        &[
+            "pull", "ls", "inspect", "history", "layers", "tag", "rm", "prune", "save", "load",
+            "image",
+        ],
+    ),
+    ("Registries", &["search", "manifest", "platforms", "login", "logout"]),
+    ("Store and shell", &["df", "verify", "info", "completion", "man"]),
+];
+
+/// Everything after the options is put in by [`command`].
+const TOP_TEMPLATE: &str = "{about-with-newline}\nUsage: shale [OPTIONS] COMMAND\n\n{after-help}\n\
+    \nGlobal options:\n{options}\n\n`shale COMMAND --help` explains a command.";
+
+const EXAMPLES: &str = "\
+Examples:
+  shale mount debian:12 ./d       Fetch debian:12 and show it in ./d
+  grep -r root ./d/etc/passwd     Read whatever you like
+  shale umount ./d
+  shale ls                        The images that are here";
+
+/// The whole definition, with the grouped list of commands in its help.
+pub fn command() -> clap::Command {
+    let command = Cli::command();
+    let mut help = EXAMPLES.to_owned();
+    for (title, names) in GROUPS {
+        help.push_str(&format!("\n\n{title}:"));
+        for name in names {
+            let Some(found) = command.find_subcommand(name) else { continue };
+            let about = found.get_about().map(ToString::to_string).unwrap_or_default();
+            let aliases: Vec<&str> = found.get_visible_aliases().collect();
+            let alias = aliases.first().map(|name| format!(" (or {name})")).unwrap_or_default();
+            help.push_str(&format!("\n  {name:<12}{about}{alias}"));
+        }
+    }
+    command.after_help(help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_is_in_one_group() {
+        let command = command();
+        let mut listed: Vec<&str> =
+            GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+        let mut there: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+        listed.sort_unstable();
+        there.sort_unstable();
+        assert_eq!(listed, there);
+    }
+
+    #[test]
+    fn image_is_a_group_of_the_same_commands() {
+        for line in ["shale ls -q --digests x", "shale image images -q --digests x"] {
+            let cli = Cli::try_parse_from(line.split(' ')).expect(line);
+            let (Top::Plain(command) | Top::Image { command }) = cli.command;
+            assert!(cli.global.quiet && matches!(command, Command::Ls(list) if list.digests));
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Commands on mounts.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::Connection;
+use crate::cli::complete;
+use crate::oci::Platform;
+
+/// When `mount` asks the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum PullPolicy {
+    /// When the store does not have the image
+    #[default]
+    Missing,
+    /// Every time
+    Always,
+    /// Never
+    Never,
+}
+
+/// An image that is fetched when it is missing.
+#[derive(Debug, Args)]
+pub struct Wanted {
+    /// A reference, an ID, or `oci:DIR[:TAG]`, `oci-archive:FILE`, `docker-archive:FILE`
+    #[arg(value_name = "IMAGE", add = complete::images())]
+    pub image: OsString,
+    /// When to ask the registry
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    pub pull: PullPolicy,
+    /// Which image of a list [default: this machine's]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<Platform>,
+    /// How to reach the registry.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// `shale mount`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  shale mount debian:12 ./d
+  shale mount ghcr.io/x/y@sha256:0123... ./d
+  shale mount oci:./layout:v1 ./d
+  shale mount --layer 2 debian:12 ./layer        The third layer alone
+  shale mount --upto 1 debian:12 ./d             The image as the second layer left it
+  shale mount -o uid=1000,gid=1000 debian:12 ./d
+
+Options of -o: allow_other (others may look in; the default for root), private (they may not), suid
+  and dev (show and obey set-user-ID bits, device files), uid=N and gid=N (show everything as owned
+  by them). `ro` and the other words of fstab are accepted.")]
+pub struct Mount {
+    /// Of which image.
+    #[command(flatten)]
+    pub wanted: Wanted,
+    /// An empty directory
+    #[arg(value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    pub directory: PathBuf,
+    /// Stay, and serve in this process until it is unmounted
+    #[arg(long)]
+    pub foreground: bool,
+    /// Show one layer alone: its number from 0 at the bottom, or its digest
+    #[arg(long, value_name = "LAYER", conflicts_with = "upto")]
+    pub layer: Option<String>,
+    /// Show the image as this layer left it
+    #[arg(long, value_name = "LAYER")]
+    pub upto: Option<String>,
+    /// Mount options, separated by commas
+    #[arg(short, value_name = "OPTIONS", value_delimiter = ',')]
+    pub options: Vec<String>,
+}
+
+/// `shale umount`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  shale umount ./d
+  shale umount debian:12          Wherever it is mounted
+  shale umount --all")]
+pub struct Umount {
+    /// Directories, or references of images
+    #[arg(value_name = "DIR|IMAGE", required_unless_present = "all", add = complete::mounts())]
+    pub targets: Vec<PathBuf>,
+    /// Everything that is mounted from this store
+    #[arg(short, long, conflicts_with = "targets")]
+    pub all: bool,
+    /// Take the name away now, and end when the last file is closed
+    #[arg(short, long)]
+    pub lazy: bool,
+}
+
+/// `shale mounts`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Fields:  .ID .Image .ImageID .Dir .PID .Uptime .State")]
+pub struct Mounts {
+    /// Show IDs in full
+    #[arg(long)]
+    pub no_trunc: bool,
+    /// A Go template, `table TEMPLATE`, or `json`
+    #[arg(long, value_name = "TEMPLATE")]
+    pub format: Option<String>,
+}

@@ -1,0 +1,53 @@
+//! `chroot`.
+
+use super::args::Chroot;
+use super::context::Context;
+use super::error::{Error, chain};
+use super::mounts::{chosen_name, image};
+use crate::chroot::{self, ChrootError, Request, Wishes};
+
+/// Exit status of a run that failed before the command, as Docker has it.
+const NOT_STARTED: u8 = 125;
+
+/// `shale chroot`
+pub fn chroot(context: &mut Context, args: &Chroot) -> Result<(), Error> {
+    let store = context.store()?;
+    let image = image(context, &args.wanted)?;
+    let name = chosen_name(&args.wanted.image, &image).unwrap_or_else(|| image.id.to_string());
+    context.out.flush()?;
+    let request = Request {
+        wishes: Wishes {
+            command: args.command.clone(),
+            env: args.env.clone(),
+            working_dir: args.workdir.clone(),
+            user: args.user.clone(),
+        },
+        volumes: args.volume.clone(),
+        read_only: args.read_only,
+        keep: args.keep.clone(),
+        no_network: args.net == "none",
+    };
+    match chroot::run(&store, &image, &name, &request) {
+        Ok(0) => Ok(()),
+        Ok(status) => Err(Error::Said { status }),
+        Err(error) => Err(refusal(error)),
+    }
+}
+
+fn refusal(error: ChrootError) -> Error {
+    let (status, hint) = match &error {
+        ChrootError::Image(_) => {
+            return match error {
+                ChrootError::Image(error) => error.into(),
+                other => Error::failed(chain(&other)),
+            };
+        }
+        ChrootError::Inside { code, .. } => (*code, None),
+        ChrootError::Namespaces(_) => (
+            NOT_STARTED,
+            Some("user namespaces may be switched off; as root none is needed".to_owned()),
+        ),
+        _ => (NOT_STARTED, None),
+    };
+    Error::Failed { message: chain(&error), hint, status }
+}

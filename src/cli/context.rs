@@ -1,0 +1,83 @@
+//! What every command has at hand: the output, the store, and how a user's text becomes an image.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use super::args::Global;
+use super::error::Error;
+use super::local;
+use super::output::Output;
+use crate::oci::ImageName;
+use crate::store::{Store, StoredImage};
+use crate::sys::process;
+
+/// The state of one command.
+pub struct Context {
+    /// Where output goes.
+    pub out: Output,
+    /// `-q`
+    pub quiet: bool,
+    /// `-v`, how often.
+    pub verbose: u8,
+    root: Option<PathBuf>,
+    store: Option<Store>,
+}
+
+impl Context {
+    /// From the options of every command.
+    pub fn new(global: &Global) -> Self {
+        Self {
+            out: Output::new(global.color, global.quiet),
+            quiet: global.quiet,
+            verbose: global.verbose,
+            root: global.root.clone(),
+            store: None,
+        }
+    }
+
+    /// The store, opened at the first call and made when it is missing.
+    pub fn store(&mut self) -> Result<Store, Error> {
+        if let Some(store) = &self.store {
+            return Ok(store.clone());
+        }
+        let root = match &self.root {
+            Some(root) => root.clone(),
+            None => default_root().ok_or_else(|| {
+                Error::failed("store: neither $XDG_DATA_HOME nor $HOME is set")
+                    .hint("say where it is with `--root` or $SHALE_ROOT")
+            })?,
+        };
+        let store = Store::open(&root)?;
+        self.store = Some(store.clone());
+        Ok(store)
+    }
+
+    /// The image that the user means: by name, by ID, or by where it was pulled from.
+    pub fn image(&mut self, text: &str) -> Result<StoredImage, Error> {
+        let store = self.store()?;
+        Ok(store.open_image(&stored_name(text))?)
+    }
+}
+
+/// What the store calls what the user wrote: images from layouts and archives have names of their
+/// own there, everything else is left as it is.
+pub fn stored_name(text: &str) -> String {
+    match ImageName::parse(OsStr::new(text)) {
+        Ok(ImageName::Registry(_)) | Err(_) => {
+            text.strip_prefix("docker://").unwrap_or(text).into()
+        }
+        Ok(name) => local::reference(&name).map_or_else(|_| text.into(), |name| name.canonical()),
+    }
+}
+
+/// Where the store is when nobody says: with the user's data, for root with the system's.
+pub fn default_root() -> Option<PathBuf> {
+    if process::is_real_root() {
+        return Some("/var/lib/shale".into());
+    }
+    let absolute =
+        |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
+    let data = absolute("XDG_DATA_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(Path::new(".local/share"))))?;
+    Some(data.join("shale"))
+}

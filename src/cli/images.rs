@@ -1,0 +1,87 @@
+//! `ls`: the images of the store, a row a name, newest first.
+
+use super::args::List;
+use super::context::Context;
+use super::error::Error;
+use super::filter::{Filters, ImageFilter, LIST_KEYS};
+use super::image_list::{Facts, ImageRow, Names, Sizes, TITLES, images, value};
+use super::listing::{Columns, Format};
+use crate::store::{Store, StoredImage};
+
+/// `shale ls`
+pub fn list(context: &mut Context, args: &List) -> Result<(), Error> {
+    let mut filters = Filters::parse(&args.filter, &LIST_KEYS)?;
+    if let Some(name) = &args.name {
+        filters.add("reference", name);
+    }
+    let filter = ImageFilter::new(filters, context)?;
+    let columns = Columns { row: "image", titles: &TITLES, table: table(args.digests) };
+    let quiet = context.quiet.then_some("{{.ID}}");
+    let mut text = args.format.clone();
+    // Docker adds the column to a table that does not have it.
+    let lacks_digest = |format: &&mut String| {
+        args.digests && format.starts_with("table ") && !format.contains("{{.Digest}}")
+    };
+    if let Some(format) = text.as_mut().filter(lacks_digest) {
+        format.push_str("\t{{.Digest}}");
+    }
+    let format = Format::choose(text.as_deref(), &columns, quiet)?;
+    let store = context.store()?;
+    let images = images(&store, |warning| context.out.always(&warning))?;
+    let with_digests = args.digests || format.wants(".Digest");
+    let rows = rows(&images, &filter, with_digests);
+    let values = values(&store, &images, &rows, &format, args.no_trunc)?;
+    format.print(&mut context.out, &columns, values)
+}
+
+fn table(digests: bool) -> String {
+    let digest = if digests { "{{.Digest}}\t" } else { "" };
+    format!(
+        "{{{{.Repository}}}}\t{{{{.Tag}}}}\t{digest}{{{{.ID}}}}\t{{{{.CreatedSince}}}}\t{{{{.Size}}}}"
+    )
+}
+
+fn rows(images: &[StoredImage], filter: &ImageFilter, with_digests: bool) -> Vec<ImageRow> {
+    let mut rows = Vec::new();
+    for (position, image) in images.iter().enumerate().filter(|(_, image)| filter.takes(image)) {
+        let names = Names::of(image);
+        let dangling = names.tags.is_empty();
+        let nameless = dangling && names.digests.is_empty();
+        let wrong_side = match filter.dangling {
+            Some(true) => !dangling,
+            Some(false) => nameless,
+            None => false,
+        };
+        if wrong_side || (nameless && filter.asks_for_names()) {
+            continue;
+        }
+        let all = names.rows(position, with_digests).into_iter();
+        rows.extend(all.filter(|row| filter.takes_name(row)));
+    }
+    rows
+}
+
+fn values(
+    store: &Store,
+    images: &[StoredImage],
+    rows: &[ImageRow],
+    format: &Format,
+    full_id: bool,
+) -> Result<Vec<super::template::Value>, Error> {
+    let mut sizes = Sizes::default();
+    let shares = format.wants("SharedSize") || format.wants("UniqueSize");
+    let mounts = if format.wants("Containers") { Some(store.live_mounts()?) } else { None };
+    let mut values = Vec::new();
+    for row in rows {
+        let Some(image) = images.get(row.image) else { continue };
+        let facts = Facts {
+            size: if format.wants("Size") { sizes.image(store, image) } else { None },
+            shared: if shares { sizes.shared(store, image, images) } else { None },
+            mounts: mounts
+                .as_ref()
+                .map(|mounts| mounts.iter().filter(|m| m.image_id == image.id).count()),
+        };
+        values.push(value(row, image, &facts, full_id));
+    }
+    Ok(values)
+}

@@ -1,0 +1,135 @@
+//! The command line: reads words, calls the library, prints. The only module that prints.
+//!
+//! ```text
+//! words --args--> what to do --a file a command family--> library
+//!                                |
+//!          listing (template, table) | messages | progress --> output --> terminal, pipe or file
+//! ```
+//!
+//! Guarantees: standard output carries only what was asked for; nothing foreign reaches a terminal
+//! raw; an error is one line with a hint, and the exit status says which kind; a closed pipe is no
+//! error. Nothing here decides what an image is or where it is kept: that is the library's.
+
+mod archive;
+pub mod args;
+mod auth_file;
+mod chroot;
+mod complete;
+mod context;
+mod error;
+mod escape;
+mod filter;
+mod glob;
+mod hint;
+mod history;
+mod image_list;
+mod images;
+mod inspect;
+mod layers;
+mod listing;
+mod local;
+mod logger;
+mod login;
+mod mounts;
+mod output;
+mod progress;
+mod pull;
+mod registry;
+mod remove;
+mod shell;
+mod table;
+pub mod template;
+mod units;
+mod usage;
+mod verify;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+
+use clap::FromArgMatches;
+
+use args::{Cli, Command, Top};
+use context::Context;
+use error::{Error, status};
+
+/// Runs the program with its words, the first of which is its name. Returns the exit status.
+pub fn run(words: impl IntoIterator<Item = OsString>) -> u8 {
+    let words: Vec<OsString> = words.into_iter().collect();
+    if std::env::var_os(shell::COMPLETE).is_some() {
+        return complete(words);
+    }
+    let cli = match parse(words) {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    logger::start(cli.global.log_level.as_deref(), cli.global.verbose);
+    let mut context = Context::new(&cli.global);
+    let (Top::Plain(command) | Top::Image { command }) = cli.command;
+    let result = dispatch(&mut context, &command).and_then(|()| context.out.flush());
+    match result {
+        Ok(()) => 0,
+        Err(error) => {
+            if !matches!(error, Error::ClosedPipe) {
+                context.out.error(&error);
+            }
+            error.status()
+        }
+    }
+}
+
+fn parse(words: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let matches = args::command().try_get_matches_from(words)?;
+    Cli::from_arg_matches(&matches)
+}
+
+/// Help goes to standard output and is no error; everything else is.
+fn refuse(error: &clap::Error) -> u8 {
+    if !error.use_stderr() {
+        // Help that nobody reads any more is no error either.
+        let _ = error.print();
+        return 0;
+    }
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let _ = std::io::stderr().write_all(format!("shale: {text}").as_bytes());
+    status::USAGE
+}
+
+fn complete(words: Vec<OsString>) -> u8 {
+    let directory = std::env::current_dir().ok();
+    let completer = clap_complete::CompleteEnv::with_factory(args::command);
+    match completer.try_complete(words, directory.as_deref()) {
+        Ok(_) => 0,
+        // A shell that completes has no use for messages.
+        Err(_) => status::FAILED,
+    }
+}
+
+fn dispatch(context: &mut Context, command: &Command) -> Result<(), Error> {
+    match command {
+        Command::Pull(args) => pull::pull(context, args),
+        Command::Mount(args) => mounts::mount(context, args),
+        Command::Umount(args) => mounts::umount(context, args),
+        Command::Mounts(args) => mounts::mounts(context, args),
+        Command::Chroot(args) => chroot::chroot(context, args),
+        Command::Ls(args) => images::list(context, args),
+        Command::Inspect(args) => inspect::inspect(context, args),
+        Command::History(args) => history::history(context, args),
+        Command::Layers(args) => layers::layers(context, args),
+        Command::Rm(args) => remove::remove(context, args),
+        Command::Tag(args) => remove::tag(context, args),
+        Command::Prune(args) => remove::prune(context, args),
+        Command::Load(args) => archive::load(context, args),
+        Command::Search(args) => registry::search(context, args),
+        Command::Manifest(args) => registry::manifest(context, args),
+        Command::Platforms(args) => registry::platforms(context, args),
+        Command::Login(args) => login::login(context, args),
+        Command::Logout(args) => login::logout(context, args),
+        Command::Save(args) => archive::save(context, args),
+        Command::Df(args) => usage::df(context, args),
+        Command::Verify(args) => verify::verify(context, args),
+        Command::Info(args) => usage::info(context, args),
+        Command::Completion(args) => shell::completion(context, args),
+        Command::Man(args) => shell::man(context, args),
+    }
+}

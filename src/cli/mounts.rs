@@ -1,0 +1,253 @@
+//! `mount`, `umount`, `mounts`.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::Path;
+
+use super::args::{Mount, Mounts, PullPolicy, Umount, Wanted};
+use super::context::{Context, stored_name};
+use super::error::{Error, status};
+use super::layers::short;
+use super::listing::{Columns, Format};
+use super::local;
+use super::pull::{Fetch, parse_name, source_options};
+use super::remove::familiar;
+use super::template::{Field, Struct, Value};
+use super::units;
+use crate::mount::{self, Listed, Options, Target, View};
+use crate::oci::{ImageName, Reference};
+use crate::source;
+use crate::store::{Store, StoreError, StoredImage};
+
+/// `shale mount`
+pub fn mount(context: &mut Context, args: &Mount) -> Result<(), Error> {
+    let options = options(&args.options)?;
+    let store = context.store()?;
+    let mut image = image(context, &args.wanted)?;
+    let name = image.names.first().cloned().unwrap_or_else(|| image.id.to_string());
+    let name = chosen_name(&args.wanted.image, &image).unwrap_or(name);
+    cut_layers(&mut image, args)?;
+    let view = View::of(&store, &image, &name)?;
+    if args.foreground {
+        return Ok(mount::mount_foreground(&store, view, &args.directory, &options, |_| {})?);
+    }
+    let record = mount::mount(&store, view, &args.directory, &options)?;
+    context.out.message(&format!(
+        "{} mounted on {}",
+        familiar(&record.image),
+        record.mountpoint.display()
+    ));
+    Ok(())
+}
+
+/// The name that the user wrote, when the image has it.
+pub(super) fn chosen_name(text: &OsStr, image: &StoredImage) -> Option<String> {
+    let name = local::reference(&ImageName::parse(text).ok()?).ok()?.canonical();
+    image.names.contains(&name).then_some(name)
+}
+
+/// The image to use, fetched when the policy says so.
+pub(super) fn image(context: &mut Context, args: &Wanted) -> Result<StoredImage, Error> {
+    let store = context.store()?;
+    let known = || store.open_image(&stored_name(&args.image.to_string_lossy()));
+    let found = match args.pull {
+        PullPolicy::Always => None,
+        PullPolicy::Never => return Ok(known()?),
+        PullPolicy::Missing => match known() {
+            Ok(image) => Some(image),
+            Err(StoreError::NoSuchImage { .. } | StoreError::MissingBlob { .. }) => None,
+            Err(error) => return Err(error.into()),
+        },
+    };
+    let name = parse_name(&args.image)?;
+    let found = found.filter(|image| is_wanted(image, args) && is_current(&name, image, args));
+    if let Some(image) = found {
+        return Ok(image);
+    }
+    let fetch = Fetch {
+        platform: args.platform.clone(),
+        jobs: 3,
+        foreign: false,
+        connection: args.connection.clone(),
+    };
+    let stored: Reference = local::reference(&name)?;
+    Ok(fetch.run(context, &name, &stored)?.image)
+}
+
+/// Whether the image is for the platform that was asked for, if one was.
+fn is_wanted(image: &StoredImage, args: &Wanted) -> bool {
+    match (&args.platform, image.config.platform()) {
+        (Some(wanted), Some(is)) => wanted.preferences().iter().any(|able| able.matches(&is)),
+        _ => true,
+    }
+}
+
+/// A layout or archive can be looked at for nothing, and its directory may hold another image by
+/// now. What cannot be read any more does not matter: the store has the image.
+fn is_current(name: &ImageName, image: &StoredImage, args: &Wanted) -> bool {
+    if name.reference().is_some() {
+        return true;
+    }
+    let root = source::open(name, &source_options(&args.connection)).and_then(|s| s.root());
+    root.map_or(true, |root| root.descriptor.digest == image.manifest.digest)
+}
+
+/// Leaves only the layers that `--layer` or `--upto` ask for.
+fn cut_layers(image: &mut StoredImage, args: &Mount) -> Result<(), Error> {
+    let (Some(text), alone) = (args.layer.as_ref().or(args.upto.as_ref()), args.layer.is_some())
+    else {
+        return Ok(());
+    };
+    let by_number = text.parse::<usize>().ok().filter(|number| *number < image.layers.len());
+    let digits = text.strip_prefix("sha256:").unwrap_or(text);
+    let by_digest = || {
+        image.layers.iter().position(|layer| {
+            digits.len() >= 4
+                && (layer.digest.hex().starts_with(digits)
+                    || layer.diff_id.0.hex().starts_with(digits))
+        })
+    };
+    let Some(position) = by_number.or_else(by_digest) else {
+        let count = image.layers.len();
+        return Err(Error::failed(format!(
+            "layer {text}: the image has {count} layers, none of it"
+        ))
+        .hint("`shale layers IMAGE` lists them"));
+    };
+    image.layers.truncate(position + 1);
+    if alone {
+        image.layers.drain(..position);
+    }
+    Ok(())
+}
+
+/// `-o`: our own options; words that fstab has for every file system are accepted.
+fn options(words: &[String]) -> Result<Options, Error> {
+    let mut options = Options::default();
+    for word in words.iter().filter(|word| !word.is_empty()) {
+        let (key, value) = word.split_once('=').unwrap_or((word, ""));
+        let id = || {
+            value.parse::<u32>().map_err(|_| Error::usage(format!("-o {word}: not a numeric ID")))
+        };
+        match key {
+            "allow_other" => options.allow_other = Some(true),
+            "private" => options.allow_other = Some(false),
+            "suid" => options.suid = true,
+            "dev" => options.dev = true,
+            "uid" => options.uid = Some(id()?),
+            "gid" => options.gid = Some(id()?),
+            "ro"
+            | "nosuid"
+            | "nodev"
+            | "exec"
+            | "auto"
+            | "noauto"
+            | "nofail"
+            | "user"
+            | "users"
+            | "_netdev"
+            | "default_permissions"
+            | "defaults"
+            | "noatime"
+            | "relatime" => {}
+            _ => {
+                return Err(Error::usage(format!("-o {word}: unknown mount option"))
+                    .hint("`shale mount --help` lists them"));
+            }
+        }
+    }
+    Ok(options)
+}
+
+/// `shale umount`: goes on past errors.
+pub fn umount(context: &mut Context, args: &Umount) -> Result<(), Error> {
+    let store = context.store()?;
+    let mut failed = false;
+    if args.all {
+        failed |= unmount(context, &store, Target::All, args.lazy);
+    }
+    for target in &args.targets {
+        let image = image_target(&store, target)?;
+        let target = image.as_deref().map_or(Target::Directory(target), Target::Image);
+        failed |= unmount(context, &store, target, args.lazy);
+    }
+    if failed { Err(Error::Said { status: status::FAILED }) } else { Ok(()) }
+}
+
+/// The image that a target names, when it is not a directory but something mounted by that name.
+fn image_target(store: &Store, target: &Path) -> Result<Option<String>, Error> {
+    // A dead mount is something too: looking at it fails, but not with "not found".
+    if !target.symlink_metadata().is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
+        return Ok(None);
+    }
+    let Some(text) = target.to_str() else { return Ok(None) };
+    let reference = stored_name(text).parse::<Reference>().ok().map(|name| name.canonical());
+    let records = store.mounts()?;
+    let mounted = |name: &String| records.iter().any(|record| record.image == *name);
+    // A path that is gone can still have a dead mount; a plain name cannot be one.
+    Ok(reference.filter(|name| mounted(name) || !text.contains('/')))
+}
+
+/// True when something failed.
+fn unmount(context: &mut Context, store: &Store, target: Target<'_>, lazy: bool) -> bool {
+    let results = match mount::umount(store, target, lazy) {
+        Ok(results) => results,
+        Err(error) => {
+            context.out.error(&error.into());
+            return true;
+        }
+    };
+    let mut failed = false;
+    for unmounted in results {
+        let path = unmounted.mountpoint.display();
+        match unmounted.result {
+            Ok(true) => {}
+            Ok(false) => context.out.message(&format!("{path}: unmounted, but still in use")),
+            Err(error) => {
+                failed = true;
+                context.out.error(&error.into());
+            }
+        }
+    }
+    failed
+}
+
+/// `shale mounts`
+pub fn mounts(context: &mut Context, args: &Mounts) -> Result<(), Error> {
+    let columns = Columns {
+        row: "mount",
+        titles: &[
+            ("ID", "ID"),
+            ("Image", "IMAGE"),
+            ("ImageID", "IMAGE ID"),
+            ("Dir", "DIR"),
+            ("PID", "PID"),
+            ("Uptime", "UPTIME"),
+            ("State", "STATE"),
+        ],
+        table: "{{.ID}}\t{{.Image}}\t{{.Dir}}\t{{.PID}}\t{{.Uptime}}\t{{.State}}".to_owned(),
+    };
+    let quiet = context.quiet.then_some("{{.Dir}}");
+    let format = Format::choose(args.format.as_deref(), &columns, quiet)?;
+    let store = context.store()?;
+    let rows: Vec<Value> =
+        mount::list(&store)?.iter().map(|listed| row(listed, args.no_trunc)).collect();
+    format.print(&mut context.out, &columns, rows)
+}
+
+fn row(listed: &Listed, full_id: bool) -> Value {
+    let record = &listed.record;
+    let image_id = if full_id { record.image_id.to_string() } else { short(&record.image_id) };
+    Value::from(Struct::row(
+        "mount",
+        vec![
+            Field::new("ID", record.id.as_str()),
+            Field::new("Image", familiar(&record.image)),
+            Field::new("ImageID", image_id),
+            Field::new("Dir", record.mountpoint.to_string_lossy().into_owned()),
+            Field::new("PID", record.pid.to_string()),
+            Field::new("Uptime", units::duration(listed.uptime)),
+            Field::new("State", listed.state.name()),
+        ],
+    ))
+}

@@ -1,0 +1,246 @@
+//! `search`, `manifest inspect`, `platforms`: what registries have, without fetching images.
+
+use std::io::IsTerminal;
+
+use serde_json::{Value as Json, json};
+
+use super::args::{Manifest, ManifestCommand, ManifestInspect, Platforms, Search};
+use super::context::Context;
+use super::error::Error;
+use super::filter::Filters;
+use super::history::ellipsis;
+use super::inspect::indented;
+use super::listing::{Columns, Format};
+use super::pull::{parse_name, source_options};
+use super::template::{Field, Struct, Value};
+use super::units;
+use crate::oci::{Descriptor, Document};
+use crate::source::registry::{self, Found, Registry};
+use crate::source::{self, Source};
+
+/// How much of a description is shown.
+const DESCRIPTION_WIDTH: usize = 45;
+
+/// `shale search`
+pub fn search(context: &mut Context, args: &Search) -> Result<(), Error> {
+    let filters = Filters::parse(&args.filter, &["stars", "is-official"])?;
+    let stars = filters.number("stars")?.unwrap_or(0);
+    let official = filters.boolean("is-official")?;
+    let (host, term) = split_host(&args.term);
+    let table = match host {
+        Some(_) => "{{.Name}}",
+        None => "{{.Name}}\t{{.Description}}\t{{.StarCount}}\t{{.IsOfficial}}",
+    };
+    let columns = Columns {
+        row: "result",
+        titles: &[
+            ("Name", "NAME"),
+            ("Description", "DESCRIPTION"),
+            ("StarCount", "STARS"),
+            ("IsOfficial", "OFFICIAL"),
+        ],
+        table: table.to_owned(),
+    };
+    let quiet = context.quiet.then_some("{{.Name}}");
+    let format = Format::choose(args.format.as_deref(), &columns, quiet)?;
+    let mut found = match host {
+        Some(host) => search_registry(host, term, args)?,
+        None => registry::search(&source_options(&args.connection), term, args.limit)?,
+    };
+    found.sort_by_key(|found| std::cmp::Reverse(found.stars));
+    found.retain(|found| {
+        u64::try_from(found.stars).unwrap_or(0) >= stars
+            && official.is_none_or(|official| found.official == official)
+    });
+    let rows = found.iter().map(|found| result_row(found, args.no_trunc));
+    format.print(&mut context.out, &columns, rows)
+}
+
+/// The registry in front of a term, when the first part looks like a host.
+fn split_host(term: &str) -> (Option<&str>, &str) {
+    match term.split_once('/') {
+        Some((host, rest)) if host == "localhost" || host.contains(['.', ':']) => {
+            // What Docker Hub has, its own search knows.
+            let hub = ["docker.io", "index.docker.io"].contains(&host);
+            (Some(host).filter(|_| !hub), rest)
+        }
+        _ => (None, term),
+    }
+}
+
+/// A repository's tags, or the repositories that contain the term.
+fn search_registry(host: &str, term: &str, args: &Search) -> Result<Vec<Found>, Error> {
+    let registry = Registry::new(host, &source_options(&args.connection))?;
+    let catalog = registry.catalog();
+    let is_repository =
+        |names: &Vec<String>| !term.is_empty() && names.iter().any(|name| name == term);
+    let names: Vec<String> = match catalog {
+        Ok(names) if !is_repository(&names) => {
+            names.into_iter().filter(|name| name.contains(term)).collect()
+        }
+        // Many registries show no catalog; they still list the tags of what one can name.
+        Err(error) if term.is_empty() => return Err(error.into()),
+        _ => registry.tags(term)?.iter().map(|tag| format!("{term}:{tag}")).collect(),
+    };
+    let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
+    let found = |name: String| Found {
+        name: format!("{host}/{name}"),
+        description: String::new(),
+        stars: 0,
+        official: false,
+    };
+    Ok(names.into_iter().take(limit).map(found).collect())
+}
+
+fn result_row(found: &Found, full: bool) -> Value {
+    let description = found.description.replace(['\n', '\r'], " ");
+    let description = if full { description } else { ellipsis(&description, DESCRIPTION_WIDTH) };
+    Value::from(Struct::row(
+        "result",
+        vec![
+            Field::new("Name", found.name.as_str()),
+            Field::new("Description", description),
+            Field::new("StarCount", found.stars.to_string()),
+            Field::new("IsOfficial", if found.official { "[OK]" } else { "" }),
+        ],
+    ))
+}
+
+/// `shale manifest`
+pub fn manifest(context: &mut Context, args: &Manifest) -> Result<(), Error> {
+    match &args.command {
+        ManifestCommand::Inspect(args) => inspect(context, args),
+    }
+}
+
+fn inspect(context: &mut Context, args: &ManifestInspect) -> Result<(), Error> {
+    let name = parse_name(&args.image)?;
+    let source = source::open(&name, &source_options(&args.connection))?;
+    let root = source.root()?;
+    if context.verbose > 0 {
+        let base = name.reference().map_or_else(|| name.to_string(), |name| name.name());
+        let text = indented(&in_detail(&*source, &base, &root.descriptor, &root.bytes)?);
+        return context.out.line(&text);
+    }
+    if std::io::stdout().is_terminal() {
+        return context.out.line(&String::from_utf8_lossy(&root.bytes));
+    }
+    // Byte for byte, so that its digest can be checked.
+    context.out.raw(&root.bytes)
+}
+
+/// The manifest, or all manifests of a list, each with its descriptor.
+fn in_detail(
+    source: &dyn Source,
+    name: &str,
+    root: &Descriptor,
+    bytes: &[u8],
+) -> Result<Json, Error> {
+    let Document::Index(index) = parse(root, bytes)? else {
+        return Ok(manifest_json(name, root, bytes));
+    };
+    let mut all = Vec::new();
+    for descriptor in &index.manifests {
+        let bytes = source.document(descriptor)?;
+        all.push(manifest_json(name, descriptor, &bytes));
+    }
+    Ok(Json::Array(all))
+}
+
+fn manifest_json(name: &str, descriptor: &Descriptor, bytes: &[u8]) -> Json {
+    let mut shown = json!({
+        "mediaType": descriptor.media_type,
+        "digest": descriptor.digest,
+        "size": descriptor.size,
+    });
+    if let (Some(shown), Some(platform)) = (shown.as_object_mut(), &descriptor.platform) {
+        let mut fields = json!({"architecture": platform.architecture, "os": platform.os});
+        if let (Some(fields), Some(variant)) = (fields.as_object_mut(), &platform.variant) {
+            fields.insert("variant".to_owned(), json!(variant));
+        }
+        shown.insert("platform".to_owned(), fields);
+    }
+    let kind = if descriptor.media_type.starts_with("application/vnd.oci.") {
+        "OCIManifest"
+    } else {
+        "SchemaV2Manifest"
+    };
+    let manifest: Json = serde_json::from_slice(bytes).unwrap_or(Json::Null);
+    json!({"Ref": format!("{name}@{}", descriptor.digest), "Descriptor": shown, kind: manifest})
+}
+
+fn parse(descriptor: &Descriptor, bytes: &[u8]) -> Result<Document, Error> {
+    Document::parse(bytes, &descriptor.media_type)
+        .map_err(|error| Error::failed(format!("{}: {error}", descriptor.digest)))
+}
+
+/// `shale platforms`
+pub fn platforms(context: &mut Context, args: &Platforms) -> Result<(), Error> {
+    let columns = Columns {
+        row: "platform",
+        titles: &[("Platform", "PLATFORM"), ("Digest", "DIGEST"), ("Size", "SIZE")],
+        table: "{{.Platform}}\t{{.Digest}}\t{{.Size}}".to_owned(),
+    };
+    let quiet = context.quiet.then_some("{{.Platform}}");
+    let format = Format::choose(args.format.as_deref(), &columns, quiet)?;
+    let name = parse_name(&args.image)?;
+    let source = source::open(&name, &source_options(&args.connection))?;
+    let root = source.root()?;
+    let mut rows = Vec::new();
+    match parse(&root.descriptor, &root.bytes)? {
+        Document::Manifest(manifest) => {
+            let config = source.document(&manifest.config)?;
+            let config = crate::oci::Config::parse(&config)
+                .map_err(|error| Error::failed(format!("{}: {error}", manifest.config.digest)))?;
+            let platform = config.platform().map(|platform| platform.to_string());
+            rows.push((platform, root.descriptor.digest, size(&manifest)));
+        }
+        Document::Index(index) => {
+            for descriptor in index.manifests.iter().filter(|row| !row.is_attestation()) {
+                let bytes = source.document(descriptor)?;
+                let size = match parse(descriptor, &bytes)? {
+                    Document::Manifest(manifest) => size(&manifest),
+                    Document::Index(_) => descriptor.size,
+                };
+                let platform = descriptor.platform.as_ref().map(ToString::to_string);
+                rows.push((platform, descriptor.digest, size));
+            }
+        }
+    }
+    let rows = rows.into_iter().map(|(platform, digest, size)| {
+        Value::from(Struct::row(
+            "platform",
+            vec![
+                Field::new("Platform", platform.unwrap_or_else(|| "unknown".to_owned())),
+                Field::new("Digest", digest.to_string()),
+                Field::new("Size", units::size(size)),
+            ],
+        ))
+    });
+    format.print(&mut context.out, &columns, rows)
+}
+
+/// Bytes that a pull of the image would fetch at most.
+fn size(manifest: &crate::oci::Manifest) -> u64 {
+    let layers = manifest.layers.iter().map(|layer| layer.size);
+    layers.fold(manifest.config.size, u64::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_in_search_terms() {
+        for (term, host, rest) in [
+            ("debian", None, "debian"),
+            ("user/app", None, "user/app"),
+            ("localhost/app", Some("localhost"), "app"),
+            ("127.0.0.1:5000/", Some("127.0.0.1:5000"), ""),
+            ("ghcr.io/a/b", Some("ghcr.io"), "a/b"),
+            ("docker.io/library/debian", None, "library/debian"),
+        ] {
+            assert_eq!(split_host(term), (host, rest), "{term}");
+        }
+    }
+}

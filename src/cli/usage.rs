@@ -1,0 +1,216 @@
+//! `df` and `info`: what the store takes on the disk, and what this machine can do.
+//!
+//! Sizes here are those of files: layers as they were pulled. `ls` shows unpacked sizes, as Docker
+//! does.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::Path;
+
+use super::args::{DiskUsage, Info};
+use super::context::Context;
+use super::error::Error;
+use super::image_list::{Facts, Names, TITLES, images, value};
+use super::listing::{Columns, Format, template_error};
+use super::template::{Field, Struct, Template, Value, to_json};
+use super::units;
+use crate::oci::{Digest, Platform};
+use crate::store::{Store, StoredImage};
+
+/// What a kind of thing takes.
+#[derive(Debug, Default)]
+struct Usage {
+    total: usize,
+    active: usize,
+    size: u64,
+    reclaimable: u64,
+}
+
+/// `shale df`
+pub fn df(context: &mut Context, args: &DiskUsage) -> Result<(), Error> {
+    if context.verbose > 0 {
+        return images_in_detail(context, args);
+    }
+    let columns = Columns {
+        row: "usage",
+        titles: &[
+            ("Type", "TYPE"),
+            ("TotalCount", "TOTAL"),
+            ("Active", "ACTIVE"),
+            ("Size", "SIZE"),
+            ("Reclaimable", "RECLAIMABLE"),
+        ],
+        table: "{{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}".to_owned(),
+    };
+    let format = Format::choose(args.format.as_deref(), &columns, None)?;
+    let store = context.store()?;
+    let images = images(&store, |warning| context.out.always(&warning))?;
+    let root = store.root().to_owned();
+    let sum = |directories: &[&str]| {
+        let mut usage = Usage::default();
+        for directory in directories {
+            add_files(&root.join(directory), &mut usage);
+        }
+        usage
+    };
+    let mut leftovers = sum(&["ingest", "quarantine"]);
+    leftovers.reclaimable = leftovers.size;
+    let rows = [
+        ("Images", images_usage(&store, &images, sum(&["blobs"]).size)?),
+        ("Tables", sum(&["toc", "tree", "seekable"])),
+        ("Content", sum(&["content"])),
+        ("Leftovers", leftovers),
+    ];
+    format.print(&mut context.out, &columns, rows.iter().map(|(name, usage)| row(name, usage)))
+}
+
+/// Images; what unmounted ones have to themselves could be had back.
+fn images_usage(store: &Store, images: &[StoredImage], blobs: u64) -> Result<Usage, Error> {
+    let mounted: HashSet<Digest> =
+        store.live_mounts()?.into_iter().map(|record| record.image_id).collect();
+    let used: HashSet<Digest> = images
+        .iter()
+        .filter(|image| mounted.contains(&image.id))
+        .flat_map(|image| image.layers.iter().map(|layer| layer.digest))
+        .collect();
+    let mut free: HashMap<Digest, u64> = HashMap::new();
+    for layer in images.iter().flat_map(|image| &image.layers) {
+        if !used.contains(&layer.digest) {
+            free.insert(layer.digest, layer.size);
+        }
+    }
+    Ok(Usage {
+        total: images.len(),
+        active: images.iter().filter(|image| mounted.contains(&image.id)).count(),
+        size: blobs,
+        reclaimable: free.values().sum::<u64>().min(blobs),
+    })
+}
+
+/// Adds all files below a directory. What vanishes meanwhile counts nothing.
+fn add_files(directory: &Path, usage: &mut Usage) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten() {
+        match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => add_files(&entry.path(), usage),
+            Ok(metadata) => {
+                usage.total += 1;
+                usage.size += metadata.len();
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+fn row(name: &'static str, usage: &Usage) -> Value {
+    let percent = usage.reclaimable.saturating_mul(100).checked_div(usage.size);
+    let percent = percent.map(|percent| format!(" ({percent}%)")).unwrap_or_default();
+    Value::from(Struct::row(
+        "usage",
+        vec![
+            Field::new("Type", name),
+            Field::new("TotalCount", usage.total.to_string()),
+            Field::new("Active", usage.active.to_string()),
+            Field::new("Size", units::size(usage.size)),
+            Field::new("Reclaimable", format!("{}{percent}", units::size(usage.reclaimable))),
+        ],
+    ))
+}
+
+/// `shale df -v`: a row an image, with sizes of layers as they were pulled.
+fn images_in_detail(context: &mut Context, args: &DiskUsage) -> Result<(), Error> {
+    let columns = Columns {
+        row: "image",
+        titles: &TITLES,
+        table: "{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}\t\
+            {{.SharedSize}}\t{{.UniqueSize}}\t{{.Containers}}"
+            .to_owned(),
+    };
+    let format = Format::choose(args.format.as_deref(), &columns, None)?;
+    let store = context.store()?;
+    let images = images(&store, |warning| context.out.always(&warning))?;
+    let mounts = store.live_mounts()?;
+    let mut users: HashMap<Digest, HashSet<Digest>> = HashMap::new();
+    for image in &images {
+        for layer in &image.layers {
+            users.entry(layer.digest).or_default().insert(image.id);
+        }
+    }
+    let mut values = Vec::new();
+    for (position, image) in images.iter().enumerate() {
+        let several = |digest: &Digest| users.get(digest).is_some_and(|images| images.len() > 1);
+        let shared = image.layers.iter().filter(|layer| several(&layer.digest));
+        let facts = Facts {
+            size: Some(image.compressed_size()),
+            shared: Some(shared.map(|layer| layer.size).sum()),
+            mounts: Some(mounts.iter().filter(|record| record.image_id == image.id).count()),
+        };
+        let rows = Names::of(image).rows(position, false);
+        values.extend(rows.iter().map(|row| value(row, image, &facts, false)));
+    }
+    format.print(&mut context.out, &columns, values)
+}
+
+/// `shale info`
+pub fn info(context: &mut Context, args: &Info) -> Result<(), Error> {
+    let store = context.store()?;
+    let images = images(&store, |warning| context.out.always(&warning))?;
+    let mounts = store.live_mounts()?.len();
+    let names = images.iter().map(|image| image.names.len()).sum();
+    let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    let fields = vec![
+        Field::new("Version", env!("CARGO_PKG_VERSION")),
+        Field::new("Root", store.root().display().to_string()),
+        Field::new("Format", i64::try_from(crate::store::FORMAT).unwrap_or(i64::MAX)),
+        Field::new("Images", count(images.len())),
+        Field::new("Names", count(names)),
+        Field::new("Mounts", count(mounts)),
+        Field::new("Platform", Platform::host().to_string()),
+        Field::new("Kernel", kernel()),
+        Field::new("Fuse", fuse()),
+        Field::new("Fusermount", in_path("fusermount3").unwrap_or_else(|| "not found".to_owned())),
+    ];
+    let info = Value::from(Struct::new("info", fields));
+    match args.format.as_deref() {
+        Some("json") => context.out.line(&to_json(&info)),
+        Some(text) => {
+            let template = Template::parse(text).map_err(template_error)?;
+            let text = template.execute(&info).map_err(template_error)?;
+            context.out.line(&text)
+        }
+        None => {
+            let Value::Struct(info) = &info else { return Ok(()) };
+            for field in &info.fields {
+                let text = format!("{}: {}", field.name, plain(&field.value));
+                context.out.line(&text)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.to_string(),
+        other => to_json(other),
+    }
+}
+
+fn kernel() -> String {
+    let name = rustix::system::uname();
+    format!("{} {}", name.sysname().to_string_lossy(), name.release().to_string_lossy())
+}
+
+/// Whether /dev/fuse can be opened, in words.
+fn fuse() -> String {
+    match fs::File::options().read(true).write(true).open("/dev/fuse") {
+        Ok(_) => "/dev/fuse".to_owned(),
+        Err(error) => format!("/dev/fuse: {error}"),
+    }
+}
+
+fn in_path(program: &str) -> Option<String> {
+    let paths = std::env::var_os("PATH")?;
+    let found = std::env::split_paths(&paths).map(|path| path.join(program)).find(|p| p.is_file());
+    found.map(|path| path.display().to_string())
+}

@@ -1,0 +1,138 @@
+//! Mounting and unmounting: mount(2) where that is allowed, else fusermount3.
+//!
+//! Root mounts with `allow_other` unless told otherwise: `default_permissions` is always on, so the
+//! kernel checks modes and owners as it does on a disk, and a mount that only root can look into
+//! would surprise. A normal user's mount is the user's own unless the administrator lets users
+//! share theirs. Every mount is read-only, and `nosuid,nodev` unless root asks otherwise.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, UnmountFlags};
+
+use super::{FSTYPE, MountError, MountPoint, SUBTYPE, helper};
+
+/// How to mount.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MountOptions {
+    /// What the mount table shows as source: the image's reference. Any text without NUL.
+    pub source: String,
+    /// Whether other users may look in; `None`: root lets them, a normal user does not.
+    pub allow_other: Option<bool>,
+    /// Let set-user-id programs have their effect. Root only.
+    pub suid: bool,
+    /// Let device files have their effect. Root only.
+    pub dev: bool,
+}
+
+/// Mounts on `point` and returns the connection, to be served by a [`super::Session`]. Whoever
+/// looks at the place before it is served waits.
+pub fn attach(point: &MountPoint, options: &MountOptions) -> Result<OwnedFd, MountError> {
+    // Also where the helper opens it: it would do so with the user's own rights.
+    let device = open_device()?;
+    let is_root = rustix::process::geteuid().is_root();
+    let allow_other = options.allow_other.unwrap_or(is_root);
+    match mount_directly(&device, point, options, allow_other) {
+        Ok(()) => Ok(device),
+        Err(Errno::PERM) if !is_root => {
+            helper::mount(point.path(), &helper_options(&options.source, allow_other))
+        }
+        // The device is there and the file system is not: a kernel without it.
+        Err(Errno::NODEV) => Err(MountError::NoDevice),
+        Err(error) => {
+            Err(MountError::Refused { path: point.path().to_owned(), source: error.into() })
+        }
+    }
+}
+
+fn open_device() -> Result<OwnedFd, MountError> {
+    let path = Path::new("/dev/fuse");
+    let opened = File::options().read(true).write(true).open(path);
+    opened.map(OwnedFd::from).map_err(|error| {
+        match Errno::from_io_error(&error) {
+            Some(Errno::NOENT | Errno::NODEV | Errno::NXIO) => MountError::NoDevice,
+            // A device controller of a container says EPERM.
+            Some(Errno::ACCESS | Errno::PERM) => MountError::DeviceDenied,
+            _ => MountError::io(path)(error),
+        }
+    })
+}
+
+fn mount_directly(
+    device: &OwnedFd,
+    point: &MountPoint,
+    options: &MountOptions,
+    allow_other: bool,
+) -> Result<(), Errno> {
+    let mut data = format!(
+        "fd={},rootmode=40000,user_id={},group_id={},default_permissions",
+        device.as_raw_fd(),
+        rustix::process::geteuid().as_raw(),
+        rustix::process::getegid().as_raw(),
+    );
+    if allow_other {
+        data.push_str(",allow_other");
+    }
+    let mut flags = MountFlags::RDONLY;
+    flags.set(MountFlags::NOSUID, !options.suid);
+    flags.set(MountFlags::NODEV, !options.dev);
+    let data = CString::new(data).map_err(|_| Errno::INVAL)?;
+    rustix::mount::mount(
+        options.source.as_str(),
+        point.pinned_path(),
+        FSTYPE,
+        flags,
+        data.as_c_str(),
+    )
+}
+
+/// The helper always adds `nosuid,nodev` for a normal user.
+fn helper_options(source: &str, allow_other: bool) -> String {
+    let source = source.replace('\\', "\\\\").replace(',', "\\,");
+    let sharing = if allow_other { ",allow_other" } else { "" };
+    format!("ro,nosuid,nodev,default_permissions{sharing},subtype={SUBTYPE},fsname={source}")
+}
+
+/// Unmounts what is mounted at `mountpoint`, an absolute path without symlinks, when it is a mount
+/// of ours and nothing else. `lazy` takes the name away at once and lets those who use files there
+/// go on until they close them.
+pub fn detach(mountpoint: &Path, lazy: bool) -> Result<(), MountError> {
+    let path = || mountpoint.to_owned();
+    // The descriptor inside is closed again here: it would make the mount busy.
+    match MountPoint::find(mountpoint)?.mount()? {
+        Some(mount) if mount.fstype == FSTYPE => {}
+        Some(mount) => return Err(MountError::NotShale { path: path(), fstype: mount.fstype }),
+        None => return Err(MountError::NotMounted { path: path() }),
+    }
+    let mut flags = UnmountFlags::NOFOLLOW;
+    flags.set(UnmountFlags::DETACH, lazy);
+    match rustix::mount::unmount(mountpoint, flags) {
+        Ok(()) => Ok(()),
+        Err(Errno::PERM) if !rustix::process::geteuid().is_root() => {
+            helper::unmount(mountpoint, lazy)
+        }
+        Err(Errno::BUSY) => Err(MountError::Busy { path: path() }),
+        Err(Errno::INVAL | Errno::NOENT) => Err(MountError::NotMounted { path: path() }),
+        Err(error) => Err(MountError::Io { path: path(), source: io::Error::from(error) }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_cannot_smuggle_options_into_the_helper() {
+        let options = helper_options("oci:/tmp/a,suid\\,dev:x", false);
+        assert_eq!(
+            options,
+            "ro,nosuid,nodev,default_permissions,subtype=shale,\
+             fsname=oci:/tmp/a\\,suid\\\\\\,dev:x"
+        );
+        assert!(helper_options("x", true).contains(",allow_other,"));
+    }
+}

@@ -1,0 +1,30 @@
+//! Between the kernel's FUSE protocol and [`crate::fs`]: mounting, and serving requests.
+//!
+//! - [`MountPoint`] says whether a directory can be mounted on, without asking a dead server.
+//! - [`attach`] mounts: mount(2) as root or in a user namespace, fusermount3 for a normal user.
+//!   The result is a descriptor; dropping it before a [`Session`] serves makes the mount dead.
+//! - [`Session`] shakes hands with the kernel and serves requests on several threads.
+//! - [`detach`] unmounts.
+//!
+//! Mounting is our own and not the FUSE crate's, for three reasons: that one unmounts a second
+//! time what somebody else unmounted before (and so takes away what lay below), it lets a comma in
+//! the source inject options, and it cannot set the type `fuse.shale`.
+
+mod adapter;
+mod attach;
+mod convert;
+mod error;
+mod helper;
+mod mountpoint;
+mod session;
+
+pub use attach::{MountOptions, attach, detach};
+pub use error::MountError;
+pub use mountpoint::MountPoint;
+pub use session::Session;
+
+/// The type of every mount of this program, as the mount table shows it.
+pub const FSTYPE: &str = "fuse.shale";
+
+/// The part of [`FSTYPE`] after the dot.
+const SUBTYPE: &str = "shale";

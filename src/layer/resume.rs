@@ -1,0 +1,177 @@
+//! Decoding spans from the middle of a blob.
+//!
+//! A [`SpanDecoder`] enters at a checkpoint and gives one span after the other, so a reader that
+//! goes through a layer in order enters it once and inflates nothing twice. No span comes out
+//! whose digest does not match.
+
+use std::fs::File;
+use std::io::{self, BufRead, Read};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use super::decode::{self, Checkpoint, Decode, State, Stop, Until};
+use super::span::{Access, Span, SpanNo, SpanTable};
+use super::toc::{Toc, TocError};
+use super::{Compression, DecodeError};
+
+/// Compressed bytes are read in pieces of this size: of `node` spans (160 KiB compressed) a third.
+const PIECE: usize = 64 << 10;
+
+/// Compressed bytes that can be read anywhere: a blob in the store, later one in a registry too.
+pub trait CompressedBytes: Send + Sync {
+    /// Reads bytes from `offset` on into `out`; how many, 0 only at the end.
+    ///
+    /// # Errors
+    /// Whatever keeps it from reading; `Interrupted` is tried again by the caller.
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize>;
+}
+
+impl CompressedBytes for File {
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
+        FileExt::read_at(self, out, offset)
+    }
+}
+
+/// Why a span cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SpanError {
+    /// The blob cannot be decoded there.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// The table of contents cannot be used.
+    #[error(transparent)]
+    Toc(#[from] TocError),
+    /// The blob decodes, but not to the bytes that were seen when it was checked.
+    #[error("the bytes from {} to {} do not match their digest", .0.start, .0.end())]
+    Digest(Span),
+    /// The stream ends before the span does.
+    #[error("the stream ends at byte {0} of the uncompressed tar")]
+    Short(u64),
+    /// There is no such span, or no way to it from the blob.
+    #[error("span {} cannot be decoded from the blob", .0.0)]
+    Unreachable(SpanNo),
+}
+
+/// A decoder that stands at the beginning of a span.
+pub struct SpanDecoder {
+    stream: Box<dyn Decode>,
+    next: SpanNo,
+}
+
+impl std::fmt::Debug for SpanDecoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SpanDecoder").field("next", &self.next).finish_non_exhaustive()
+    }
+}
+
+impl SpanDecoder {
+    /// Enters at the checkpoint that leads to `wanted`: at it or some spans before it.
+    ///
+    /// # Errors
+    /// When there is no way to `wanted`, or its checkpoint is damaged.
+    pub fn enter(
+        bytes: Arc<dyn CompressedBytes>,
+        toc: &Toc,
+        spans: &SpanTable,
+        wanted: SpanNo,
+    ) -> Result<Self, SpanError> {
+        let at = spans.checkpoint(wanted).ok_or(SpanError::Unreachable(wanted))?;
+        let span = spans.get(at).ok_or(SpanError::Unreachable(wanted))?;
+        let checkpoint = match span.access {
+            Access::Start { offset } => Checkpoint { offset, state: State::Start },
+            Access::Block { offset, bits, window } => {
+                let window = toc.window(window)?;
+                Checkpoint { offset, state: State::Block { bits, window } }
+            }
+            Access::Follows { .. } | Access::Kept { .. } => {
+                return Err(SpanError::Unreachable(wanted));
+            }
+        };
+        let cursor = Cursor::new(bytes, checkpoint.offset);
+        let stream = decode::enter(toc.header().compression, cursor, &checkpoint)?;
+        Ok(Self { stream, next: at })
+    }
+
+    /// The span that comes next.
+    pub fn next(&self) -> SpanNo {
+        self.next
+    }
+
+    /// Decodes the next span into `out`, in place of what was there, and checks its digest. After
+    /// an error the decoder is of no use, and neither is what `out` holds.
+    ///
+    /// # Errors
+    /// When the blob is damaged or there is no next span.
+    pub fn decode(&mut self, spans: &SpanTable, out: &mut Vec<u8>) -> Result<(), SpanError> {
+        let span = spans.get(self.next).ok_or(SpanError::Unreachable(self.next))?;
+        out.resize(span.length as usize, 0);
+        self.fill(&span, out)?;
+        self.next = self.next.next();
+        Ok(())
+    }
+
+    fn fill(&mut self, span: &Span, to: &mut [u8]) -> Result<(), SpanError> {
+        let mut done = 0;
+        while done < to.len() {
+            let rest = to.get_mut(done..).unwrap_or_default();
+            let (new, stop) = self.stream.decode(rest, Until::Full)?;
+            done += new;
+            if stop == Stop::End && done < to.len() {
+                return Err(SpanError::Short(span.start + done as u64));
+            }
+        }
+        if blake3::hash(to) == blake3::Hash::from(span.digest) {
+            Ok(())
+        } else {
+            Err(SpanError::Digest(*span))
+        }
+    }
+}
+
+/// A decoder at the beginning of a blob, for going through it whole.
+pub(super) fn whole(
+    bytes: Arc<dyn CompressedBytes>,
+    compression: Compression,
+) -> Result<Box<dyn Decode>, DecodeError> {
+    decode::begin(compression, Cursor::new(bytes, 0))
+}
+
+/// [`CompressedBytes`] as a stream.
+struct Cursor {
+    bytes: Arc<dyn CompressedBytes>,
+    /// Offset of what follows the buffer.
+    offset: u64,
+    buffer: Box<[u8]>,
+    at: usize,
+    end: usize,
+}
+
+impl Cursor {
+    fn new(bytes: Arc<dyn CompressedBytes>, offset: u64) -> Self {
+        Self { bytes, offset, buffer: vec![0; PIECE].into(), at: 0, end: 0 }
+    }
+}
+
+impl Read for Cursor {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(out)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl BufRead for Cursor {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.at == self.end {
+            self.at = 0;
+            self.end = 0;
+            self.end = self.bytes.read_at(self.offset, &mut self.buffer)?.min(self.buffer.len());
+            self.offset += self.end as u64;
+        }
+        Ok(self.buffer.get(self.at..self.end).unwrap_or_default())
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.at = self.end.min(self.at + count);
+    }
+}

@@ -1,0 +1,78 @@
+//! Why mounting, unmounting or listing failed.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::fuse::MountError;
+use crate::pull::PullError;
+use crate::store::StoreError;
+
+/// A failed command on mounts.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The place cannot be mounted on, or the kernel refused.
+    #[error(transparent)]
+    Mount(#[from] MountError),
+    /// The store cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The image's tables are missing and cannot be made again.
+    #[error(transparent)]
+    Tables(#[from] PullError),
+    /// No mount shows that image.
+    #[error("{image}: not mounted")]
+    ImageNotMounted {
+        /// The reference.
+        image: String,
+    },
+    /// The server's log cannot be made.
+    #[error("{}: {source}", path.display())]
+    Log {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A process for the server cannot be made.
+    #[error("cannot start the server: {0}")]
+    Fork(#[source] io::Error),
+    /// The server ended before it was ready.
+    #[error("the server could not start: {message}")]
+    Server {
+        /// What it said.
+        message: String,
+    },
+    /// The kernel and the server did not agree.
+    #[error("{}: the kernel ended the connection: {source}", path.display())]
+    Connection {
+        /// The mount point.
+        path: PathBuf,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// It is mounted but its root cannot be looked at.
+    #[error("{}: mounted, but it does not answer: {source}", path.display())]
+    NoAnswer {
+        /// The mount point.
+        path: PathBuf,
+        /// What looking at it said.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// What to do about it, where that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Mount(error) => error.hint(),
+            Self::ImageNotMounted { .. } => Some("`shale mounts` lists what is mounted"),
+            Self::Store(_)
+            | Self::Tables(_)
+            | Self::Log { .. }
+            | Self::Fork(_)
+            | Self::Server { .. }
+            | Self::Connection { .. }
+            | Self::NoAnswer { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Mounts that are there, living or dead, and the removal of dead ones.
+//!
+//! A mount is dead when nobody holds its record: its server was killed. What it left in the mount
+//! table is removed only if the kernel says that its connection is gone, so that a mount of
+//! somebody else on the same place is never touched.
+
+use std::time::Duration;
+
+use super::Error;
+use super::server::forget;
+use crate::fuse::{self, FSTYPE, MountPoint};
+use crate::store::{MountRecord, Store};
+
+/// Whether a mount has a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It answers.
+    Alive,
+    /// Its server was killed.
+    Dead,
+}
+
+impl State {
+    /// The word for tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Alive => "alive",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+/// A row of `mounts`.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// What is known of it.
+    pub record: MountRecord,
+    /// Whether it has a server.
+    pub state: State,
+    /// How long ago it was mounted, by the clock.
+    pub uptime: Duration,
+}
+
+/// All mounts of this store, the oldest first.
+pub fn list(store: &Store) -> Result<Vec<Listed>, Error> {
+    let now = super::server::now();
+    let mut listed = Vec::new();
+    for record in store.mounts()? {
+        let state = if store.mount_is_alive(&record)? { State::Alive } else { State::Dead };
+        let seconds = u64::try_from(now.saturating_sub(record.since)).unwrap_or(0);
+        listed.push(Listed { record, state, uptime: Duration::from_secs(seconds) });
+    }
+    listed.sort_by(|a, b| (a.record.since, &a.record.id).cmp(&(b.record.since, &b.record.id)));
+    Ok(listed)
+}
+
+/// Removes what dead mounts left: from the mount table and from the store. Says which.
+pub fn clean(store: &Store) -> Result<Vec<MountRecord>, Error> {
+    let mut cleaned = Vec::new();
+    for Listed { record, state, .. } in list(store)? {
+        if state == State::Dead {
+            clean_record(store, &record)?;
+            cleaned.push(record);
+        }
+    }
+    Ok(cleaned)
+}
+
+/// Removes a dead mount from `point`, with or without a record, and records of mounts there that
+/// are gone. True when something was unmounted.
+pub(super) fn clean_place(store: &Store, point: &MountPoint) -> Result<bool, Error> {
+    for Listed { record, state, .. } in list(store)? {
+        if record.mountpoint == point.path() {
+            if state == State::Alive {
+                return Ok(false);
+            }
+            forget(store, &record.id)?;
+        }
+    }
+    unmount_dead(point)
+}
+
+pub(super) fn clean_record(store: &Store, record: &MountRecord) -> Result<(), Error> {
+    // A mount point that is gone has no mount either.
+    if let Ok(point) = MountPoint::find(&record.mountpoint) {
+        unmount_dead(&point)?;
+    }
+    forget(store, &record.id)
+}
+
+/// Unmounts what is mounted at `point` when it is ours and has lost its server.
+pub(super) fn unmount_dead(point: &MountPoint) -> Result<bool, Error> {
+    let ours = point.mount()?.is_some_and(|mount| mount.fstype == FSTYPE);
+    let dead = ours && point.is_disconnected();
+    if dead {
+        // Lazily: a shell that stands in a dead mount must not keep it.
+        fuse::detach(point.path(), true)?;
+    }
+    Ok(dead)
+}

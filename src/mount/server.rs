@@ -1,0 +1,212 @@
+//! The process behind a mount: it serves until somebody unmounts, and tidies up after itself.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::num::NonZero;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::{Error, Options, View};
+use crate::content::Content;
+use crate::fs::{self as filesystem, ImageFs};
+use crate::fuse::{self, MountError, MountPoint, Session};
+use crate::oci::Digest;
+use crate::store::{Lease, MountRecord, Store};
+use crate::sys::{memory, process, signal};
+
+/// How far the kernel reads ahead on root's mounts, in KiB. The protocol's own limit is 128.
+const READ_AHEAD_KB: &str = "1024";
+
+/// Threads that answer requests, unless asked otherwise: at least two, so that one that waits for
+/// the disk does not hold up the others; not many, because each has a buffer.
+const THREADS: (usize, usize) = (2, 8);
+
+/// Everything that a mounted image needs, ready to be served.
+#[derive(Debug)]
+pub(super) struct Server {
+    store: Store,
+    id: String,
+    image: String,
+    image_id: Digest,
+    pinned: Vec<Digest>,
+    mountpoint: PathBuf,
+    connection: OwnedFd,
+    fs: Arc<ImageFs>,
+    threads: usize,
+}
+
+impl Server {
+    /// The server of `view`, mounted at `mountpoint` over `connection`; and the lease on what it
+    /// needs, to be kept until there is a record.
+    pub(super) fn new(
+        store: Store,
+        view: View,
+        mountpoint: PathBuf,
+        connection: OwnedFd,
+        options: &Options,
+    ) -> (Self, Lease) {
+        let shown = filesystem::View {
+            mask_suid: !options.suid && !process::is_real_root(),
+            uid: options.uid,
+            gid: options.gid,
+        };
+        let content = Content::open(store.clone(), view.layers, options.content.clone());
+        let server = Self {
+            id: new_id(),
+            image: view.image,
+            image_id: view.image_id,
+            pinned: view.pinned,
+            mountpoint,
+            connection,
+            fs: Arc::new(ImageFs::new(view.tree, content, shown)),
+            threads: options.threads.unwrap_or_else(default_threads),
+            store,
+        };
+        (server, view.lease)
+    }
+
+    pub(super) fn mountpoint(&self) -> &Path {
+        &self.mountpoint
+    }
+
+    /// Makes the file that the server's messages go to.
+    pub(super) fn create_log(&self) -> Result<File, Error> {
+        let path = log_path(&self.store, &self.id);
+        let log = File::options().append(true).create_new(true).mode(0o600).open(&path);
+        log.map_err(|source| Error::Log { path, source })
+    }
+
+    /// Serves. `ready` is called once, when the kernel has agreed and the record is written.
+    /// Returns when the file system is unmounted and nobody uses it any more.
+    pub(super) fn run(self, ready: impl FnOnce(&MountRecord)) -> Result<(), Error> {
+        memory::keep_small();
+        let failed = |source| Error::Connection { path: self.mountpoint.clone(), source };
+        let endings = signal::Blocked::new(&signal::ENDINGS).map_err(failed)?;
+        let session = Session::start(self.fs, self.connection, self.threads).map_err(failed)?;
+        let device = MountPoint::find(&self.mountpoint)?.device();
+        raise_read_ahead(device);
+        let record = MountRecord {
+            id: self.id,
+            image: self.image,
+            image_id: self.image_id,
+            mountpoint: self.mountpoint.clone(),
+            pid: std::process::id(),
+            start_time: process::start_time(std::process::id()).unwrap_or_default(),
+            since: now(),
+            pinned: self.pinned,
+        };
+        let lock = self.store.record_mount(&record)?;
+        let place = Place { store: self.store.clone(), record: record.clone(), device };
+        thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || place.obey(&endings))
+            .map_err(failed)?;
+        ready(&record);
+        let served = session.serve();
+        forget(&self.store, &record.id)?;
+        drop(lock);
+        served.map_err(failed)
+    }
+}
+
+/// Where a server is mounted, for the thread that ends it.
+struct Place {
+    store: Store,
+    record: MountRecord,
+    device: (u32, u32),
+}
+
+impl Place {
+    /// Unmounts at the first signal, which ends the server as soon as nobody uses it; at the
+    /// second one ends at once.
+    fn obey(&self, endings: &signal::Blocked) {
+        let mut asked = false;
+        while let Ok(received) = endings.wait() {
+            log::info!("signal {}", received.signal);
+            if asked {
+                // What cannot be removed is found dead and removed later.
+                let _ = forget(&self.store, &self.record.id);
+                process::end(1);
+            }
+            asked = true;
+            if let Err(error) = self.unmount() {
+                log::error!("{error}");
+            }
+        }
+    }
+
+    fn unmount(&self) -> Result<(), MountError> {
+        let mountpoint = &self.record.mountpoint;
+        // Somebody may have unmounted, or mounted something else on top. The descriptor inside
+        // must be closed before: it would make the mount busy.
+        if MountPoint::find(mountpoint)?.device() != self.device {
+            return Err(MountError::NotMounted { path: mountpoint.clone() });
+        }
+        match fuse::detach(mountpoint, false) {
+            Err(MountError::Busy { .. }) => fuse::detach(mountpoint, true),
+            other => other,
+        }
+    }
+}
+
+/// Removes the record of a mount, and its log unless that says something.
+pub(super) fn forget(store: &Store, id: &str) -> Result<(), Error> {
+    let log = log_path(store, id);
+    if log.metadata().is_ok_and(|log| log.len() == 0) {
+        // A log without lines that stays does no harm.
+        let _ = fs::remove_file(log);
+    }
+    Ok(store.forget_mount(id)?)
+}
+
+fn log_path(store: &Store, id: &str) -> PathBuf {
+    store.root().join("mounts").join(format!("{id}.log"))
+}
+
+/// As root, lets the kernel ask for large pieces; without the right to, nothing is lost but speed.
+fn raise_read_ahead((major, minor): (u32, u32)) {
+    let path = format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb");
+    if let Err(error) = fs::write(&path, READ_AHEAD_KB) {
+        log::debug!("{path}: {error}");
+    }
+}
+
+fn default_threads() -> usize {
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    processors.clamp(THREADS.0, THREADS.1)
+}
+
+pub(super) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// Twelve hexadecimal digits that no other mount has.
+fn new_id() -> String {
+    let mut bytes = [0; 6];
+    let random = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
+    if let Err(error) = random {
+        // Unique all the same: a process makes one mount a nanosecond at most.
+        log::debug!("/dev/urandom: {error}");
+        let text = format!("{} {:?}", std::process::id(), SystemTime::now());
+        return Digest::sha256(text.as_bytes()).hex().chars().take(12).collect();
+    }
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_short_hexadecimal_and_differ() {
+        let (one, other) = (new_id(), new_id());
+        assert_ne!(one, other);
+        assert_eq!(one.len(), 12);
+        assert!(one.chars().all(|digit| digit.is_ascii_hexdigit()), "{one}");
+    }
+}

@@ -1,0 +1,121 @@
+//! Unmounting: by directory, by image, or all.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::record::{Listed, State, clean_record, list, unmount_dead};
+use super::{Error, server};
+use crate::fuse::{self, MountError, MountPoint};
+use crate::store::{MountRecord, Store};
+use crate::sys::process;
+
+/// How long a server may take to end after its mount is gone. It takes a millisecond, unless the
+/// mount lives on in another mount namespace.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The same when the mount was detached while it may be in use.
+const LAZY_PATIENCE: Duration = Duration::from_millis(200);
+
+/// What to unmount.
+#[derive(Debug, Clone, Copy)]
+pub enum Target<'a> {
+    /// The mount on this directory.
+    Directory(&'a Path),
+    /// Every mount of this image, by its canonical reference.
+    Image(&'a str),
+    /// Every mount of the store.
+    All,
+}
+
+/// What became of one mount.
+#[derive(Debug)]
+pub struct Unmounted {
+    /// Where it was.
+    pub mountpoint: PathBuf,
+    /// `Ok(true)` when its server has ended, `Ok(false)` when somebody still uses it: files opened
+    /// before a lazy unmount, or a copy of the mount in another mount namespace.
+    pub result: Result<bool, Error>,
+}
+
+/// Unmounts. Returns one result a mount; an error only when there is nothing to try.
+pub fn umount(store: &Store, target: Target<'_>, lazy: bool) -> Result<Vec<Unmounted>, Error> {
+    let records = match target {
+        Target::Directory(directory) => {
+            let (mountpoint, result) = umount_directory(store, directory, lazy);
+            return Ok(vec![Unmounted { mountpoint, result }]);
+        }
+        Target::Image(image) => {
+            let mut records = list(store)?;
+            records.retain(|listed| listed.record.image == image);
+            if records.is_empty() {
+                return Err(Error::ImageNotMounted { image: image.to_owned() });
+            }
+            records
+        }
+        Target::All => list(store)?,
+    };
+    let unmounted = records.into_iter().map(|Listed { record, state, .. }| Unmounted {
+        result: match state {
+            State::Dead => clean_record(store, &record).map(|()| true),
+            State::Alive => umount_live(&record, lazy),
+        },
+        mountpoint: record.mountpoint,
+    });
+    Ok(unmounted.collect())
+}
+
+fn umount_directory(store: &Store, directory: &Path, lazy: bool) -> (PathBuf, Result<bool, Error>) {
+    match MountPoint::find(directory) {
+        Ok(point) => (point.path().to_owned(), umount_point(store, point, lazy)),
+        // The directory may be gone and its record not.
+        Err(error) => {
+            let path = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
+            let forgotten = forget_dead(store, &path);
+            (path, forgotten.and_then(|any| any.then_some(true).ok_or_else(|| error.into())))
+        }
+    }
+}
+
+fn umount_point(store: &Store, point: MountPoint, lazy: bool) -> Result<bool, Error> {
+    let path = point.path().to_owned();
+    if !point.is_mounted() && forget_dead(store, &path)? {
+        return Ok(true);
+    }
+    let here = |listed: &Listed| listed.record.mountpoint == path && listed.state == State::Alive;
+    let alive = list(store)?.into_iter().find(here);
+    if alive.is_none() && unmount_dead(&point)? {
+        forget_dead(store, &path)?;
+        return Ok(true);
+    }
+    // The descriptor would make the mount busy.
+    drop(point);
+    fuse::detach(&path, lazy)?;
+    alive.map_or(Ok(true), |listed| wait(&listed.record, lazy))
+}
+
+fn umount_live(record: &MountRecord, lazy: bool) -> Result<bool, Error> {
+    match fuse::detach(&record.mountpoint, lazy) {
+        Ok(()) => wait(record, lazy),
+        // Detached before, or mounted in another mount namespace.
+        Err(MountError::NotMounted { .. }) => wait(record, true),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn wait(record: &MountRecord, lazy: bool) -> Result<bool, Error> {
+    let limit = if lazy { LAZY_PATIENCE } else { PATIENCE };
+    process::wait_until_gone(record.pid, record.start_time, limit)
+        .map_err(|source| MountError::Io { path: record.mountpoint.clone(), source }.into())
+}
+
+/// Forgets the dead mounts on `path`; true when there were any.
+fn forget_dead(store: &Store, path: &Path) -> Result<bool, Error> {
+    let mut any = false;
+    for Listed { record, state, .. } in list(store)? {
+        if record.mountpoint == path && state == State::Dead {
+            server::forget(store, &record.id)?;
+            any = true;
+        }
+    }
+    Ok(any)
+}

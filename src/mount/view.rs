@@ -1,0 +1,43 @@
+//! What a mount shows: a tree, the layers behind it, and what must stay for it.
+
+use super::Error;
+use crate::oci::Digest;
+use crate::pull;
+use crate::store::{BlobId, Lease, Store, StoredImage};
+use crate::tree::ImageTree;
+
+/// What a mount shows.
+#[derive(Debug)]
+pub struct View {
+    /// The name that the mount table shows as the source: the reference, canonical.
+    pub image: String,
+    /// Digest of the config.
+    pub image_id: Digest,
+    /// The names.
+    pub tree: ImageTree,
+    /// The layers that the tree speaks of, bottom first.
+    pub layers: Vec<BlobId>,
+    /// Everything that must stay in the store while it is mounted.
+    pub pinned: Vec<Digest>,
+    /// Keeps it there until the mount's record does.
+    pub lease: Lease,
+}
+
+impl View {
+    /// The whole of `image`, called `name`. To show some of its layers, take the others out of
+    /// `image` before. Tables that are missing are made again, which takes as long as unpacking;
+    /// otherwise nothing here depends on the number of files.
+    pub fn of(store: &Store, image: &StoredImage, name: &str) -> Result<Self, Error> {
+        let pinned = image.pins();
+        // Before looking whether anything is there: what is found then stays.
+        let lease = store.lease(&pinned)?;
+        Ok(Self {
+            image: name.to_owned(),
+            image_id: image.id,
+            tree: pull::ensure_tree(store, image)?,
+            layers: image.blobs(store)?,
+            pinned,
+            lease,
+        })
+    }
+}

@@ -1,0 +1,145 @@
+//! An image's tree: built once from the layers' tables, kept by ChainID, rebuilt when it is gone.
+//!
+//! Everything here is derived: what is missing, of another version or damaged is made again from
+//! the blobs, whose bytes are hashed while that happens.
+
+use std::collections::HashSet;
+use std::io::Write as _;
+use std::sync::atomic::AtomicBool;
+
+use super::documents::{ImageLayer, chain_of};
+use super::layers::{rescan, run, toc_of};
+use super::{Options, PullError};
+use crate::layer::{Toc, TocError};
+use crate::oci::{ChainId, Descriptor, Digest};
+use crate::store::{Derived, Key, Store, StoreError, StoredImage};
+use crate::tree::{ImageTree, MergeError, MergeLimits, Merged, Merger, RowNo, Whiteouts, table};
+
+/// The image's tree, with all its layers' tables in place. What is missing or stale is rebuilt
+/// from the blobs. Hold a [`crate::store::Lease`] on the image's pins.
+pub fn ensure_tree(store: &Store, image: &StoredImage) -> Result<ImageTree, PullError> {
+    let blobs = image.blobs(store)?;
+    let layers: Vec<ImageLayer> = layers_of(image).collect();
+    let options = Options::default();
+    let missing: Vec<_> =
+        layers.iter().zip(&blobs).filter(|(layer, _)| toc_of(store, layer).is_none()).collect();
+    run(&missing, options.jobs, &AtomicBool::new(false), |(layer, blob)| {
+        rescan(store, layer, blob, &options.limits)
+    })?;
+    match open(store, chain_of(&layers))? {
+        Some(tree) => Ok(tree),
+        None => make(store, &layers, options.merge_limits),
+    }
+}
+
+/// The layers of a stored image.
+pub(super) fn layers_of(image: &StoredImage) -> impl Iterator<Item = ImageLayer> + '_ {
+    image.layers.iter().map(|layer| ImageLayer {
+        descriptor: Descriptor::new(&layer.media_type, layer.digest, layer.size),
+        diff_id: layer.diff_id,
+    })
+}
+
+/// Makes the tree of `layers` when it is missing, stale or damaged anywhere.
+pub(super) fn build(
+    store: &Store,
+    layers: &[ImageLayer],
+    limits: MergeLimits,
+) -> Result<(), PullError> {
+    match open(store, chain_of(layers))? {
+        Some(tree) if tree.check().is_ok() => Ok(()),
+        _ => make(store, layers, limits).map(drop),
+    }
+}
+
+/// The tree, when there is one that this version can read.
+fn open(store: &Store, chain: ChainId) -> Result<Option<ImageTree>, PullError> {
+    let file = store.open_derived(Derived::Tree, &chain)?;
+    Ok(file.and_then(|file| ImageTree::open(file, chain).ok()))
+}
+
+/// Makes the tree of `layers` from their tables.
+fn make(store: &Store, layers: &[ImageLayer], limits: MergeLimits) -> Result<ImageTree, PullError> {
+    let chain = chain_of(layers);
+    let merged = merge_healing(store, layers, limits)?;
+    let mut draft = store.draft_derived(Derived::Tree, &chain)?;
+    let at = |source| StoreError::Io { path: store.root().join("tree"), source };
+    table::write(&merged, chain, &mut draft).map_err(at)?;
+    draft.flush().map_err(at)?;
+    let file = store.publish_derived(Derived::Tree, &chain, draft)?;
+    Ok(ImageTree::open(file, chain)?)
+}
+
+/// Merges the layers' tables. One that turns out damaged on the way is made again, once.
+fn merge_healing(
+    store: &Store,
+    layers: &[ImageLayer],
+    limits: MergeLimits,
+) -> Result<Merged, PullError> {
+    let mut healed = HashSet::new();
+    loop {
+        let error = match merge(store, layers, limits) {
+            Err(PullError::Merge(error)) => error,
+            other => return other,
+        };
+        let MergeError::Source { layer: position, .. } = &error else { return Err(error.into()) };
+        let layer = usize::try_from(*position).ok().and_then(|position| layers.get(position));
+        let Some(layer) = layer.filter(|_| healed.insert(*position)) else {
+            return Err(error.into());
+        };
+        log::warn!("{error}; making it again");
+        let digest = layer.descriptor.digest;
+        let missing = || StoreError::MissingBlob { digest, needed_by: "its table".into() };
+        let blob = store.blob(&digest, Some(layer.descriptor.size))?.ok_or_else(missing)?;
+        rescan(store, layer, &blob, &Options::default().limits)?;
+    }
+}
+
+/// Merges the layers' tables.
+pub(super) fn merge(
+    store: &Store,
+    layers: &[ImageLayer],
+    limits: MergeLimits,
+) -> Result<Merged, PullError> {
+    let mut merger = Merger::new(limits);
+    for layer in layers {
+        let toc = open_toc(store, &layer.descriptor.digest)?;
+        let whiteouts =
+            if toc.header().whiteouts == 0 { Whiteouts::None } else { Whiteouts::Possible };
+        merger.layer(whiteouts, || Ok::<_, TocError>(toc.entries()))?;
+    }
+    Ok(merger.finish())
+}
+
+fn open_toc(store: &Store, digest: &Digest) -> Result<Toc, PullError> {
+    let missing = || StoreError::Damaged {
+        path: store.root().join("toc"),
+        what: format!("the table of layer {digest} vanished"),
+    };
+    let file = store.open_derived(Derived::Toc, digest)?.ok_or_else(missing)?;
+    let damaged = |error: TocError| StoreError::Damaged {
+        path: store.root().join("toc"),
+        what: format!("the table of layer {digest}: {error}"),
+    };
+    Ok(Toc::open(file).map_err(damaged)?)
+}
+
+/// Which of the store's content objects the files of some trees use, for
+/// [`Store::remove`](crate::store::Store::remove) and [`Store::prune`](crate::store::Store::prune).
+/// A tree that cannot be read uses none: content can be extracted again.
+pub fn content_of(store: &Store) -> impl Fn(&HashSet<Digest>, &HashSet<Key>) -> HashSet<Key> {
+    let store = store.clone();
+    move |trees, objects| {
+        let mut used = HashSet::new();
+        for digest in trees {
+            let chain = ChainId(*digest);
+            let Ok(Some(file)) = store.open_derived(Derived::Tree, &chain) else { continue };
+            let Ok(tree) = ImageTree::open(file, chain) else { continue };
+            let files = (0..tree.rows()).filter_map(|row| tree.file(RowNo(row)).ok().flatten());
+            used.extend(
+                files.map(|file| Key::from(file.content.0)).filter(|k| objects.contains(k)),
+            );
+        }
+        used
+    }
+}

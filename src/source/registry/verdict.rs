@@ -1,0 +1,129 @@
+//! What an answer means, and what a registry says about its refusal (distribution-spec, "Error
+//! Codes"), made safe to show.
+
+use serde::Deserialize;
+
+use super::RegistryError;
+use super::http::Answer;
+use super::retry::retry_after;
+use crate::oci::{escaped, parse_object};
+use crate::source::Options;
+
+/// The largest error body that is read.
+const LIMIT: u64 = 1024 * 1024;
+/// How much of it is shown, in characters.
+const SHOWN: usize = 300;
+
+#[derive(Deserialize)]
+struct Body {
+    errors: Vec<Error>,
+}
+
+#[derive(Deserialize)]
+struct Error {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
+/// Turns statuses of the registry itself into errors.
+pub(super) fn judge(
+    mut answer: Answer,
+    what: &str,
+    options: &Options,
+) -> Result<Answer, RegistryError> {
+    match answer.status {
+        200 | 206 | 416 => Ok(answer),
+        404 => {
+            Err(RegistryError::NotFound { what: what.to_owned(), message: message(&mut answer) })
+        }
+        _ => Err(status(answer, options)),
+    }
+}
+
+/// Turns statuses of a storage server into errors: a refusal there is a signature that ran out,
+/// and the registry will give another one.
+pub(super) fn judge_storage(
+    answer: Answer,
+    what: &str,
+    options: &Options,
+) -> Result<Answer, RegistryError> {
+    match answer.status {
+        401 | 403 => {
+            let url = answer.url.to_string();
+            Err(RegistryError::Storage { url, status: answer.status })
+        }
+        _ => judge(answer, what, options),
+    }
+}
+
+pub(super) fn status(mut answer: Answer, options: &Options) -> RegistryError {
+    let wait = answer.header("retry-after");
+    let retry_after = wait.and_then(|value| retry_after(value, options.clock.wall()));
+    RegistryError::Status {
+        url: answer.url.to_string(),
+        status: answer.status,
+        message: message(&mut answer),
+        retry_after,
+    }
+}
+
+/// The codes and messages of an error's body; a plain text as it is; nothing of anything else.
+pub(super) fn message(answer: &mut Answer) -> String {
+    // An error body that cannot be read is not worth an error of its own.
+    let body = answer.read(LIMIT).unwrap_or_default();
+    text(&body, answer.header("content-type").unwrap_or_default())
+}
+
+fn text(body: &[u8], content_type: &str) -> String {
+    let said = match parse_object::<Body>(body) {
+        Ok(Body { errors }) => errors.iter().take(3).map(one).collect::<Vec<_>>().join("; "),
+        Err(_) if content_type.starts_with("text/plain") => {
+            String::from_utf8_lossy(body).trim().to_owned()
+        }
+        Err(_) => String::new(),
+    };
+    if said.is_empty() {
+        return "no reason given".to_owned();
+    }
+    let mut shown: String = said.chars().take(SHOWN).collect();
+    if said.chars().count() > SHOWN {
+        shown += "...";
+    }
+    escaped(&shown).to_string()
+}
+
+fn one(error: &Error) -> String {
+    match (error.code.as_str(), error.message.as_str()) {
+        ("", message) => message.to_owned(),
+        (code, "") => code.to_owned(),
+        (code, message) => format!("{code}: {message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages() {
+        let long = format!(r#"{{"errors":[{{"message":"{}"}}]}}"#, "x".repeat(1000));
+        for (body, content_type, shown) in [
+            (
+                r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown","detail":7}]}"#,
+                "application/json",
+                "MANIFEST_UNKNOWN: manifest unknown",
+            ),
+            (r#"{"errors":[{"code":"A"},{"message":"b"}]}"#, "", "A; b"),
+            ("go away\n", "text/plain; charset=utf-8", "go away"),
+            ("<html>go away</html>", "text/html", "no reason given"),
+            (r#"{"errors":[]}"#, "application/json", "no reason given"),
+            ("", "", "no reason given"),
+            ("\u{1b}[31mred\nline", "text/plain", "\\u{1b}[31mred\\nline"),
+            (&long, "", &format!("{}...", "x".repeat(300))),
+        ] {
+            assert_eq!(text(body.as_bytes(), content_type), shown, "{body}");
+        }
+    }
+}

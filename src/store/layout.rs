@@ -1,0 +1,203 @@
+//! Where things are in a store, how one begins, and which directories are taken for one.
+//!
+//! `format` is written last when a store is made, so a directory without it is either foreign or
+//! an unfinished store of ours; the second holds only what [`Store::open`] makes before that and
+//! no blob. Opening an existing store reads one small file and changes nothing, so it works on a
+//! read-only file system.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::disk::{Disk, RealDisk};
+use super::draft::{self, Draft};
+use super::{Derived, StoreError, index};
+use crate::oci::{Algorithm, Digest};
+
+/// The store format that this program writes (docs/store-format.md).
+pub const FORMAT: u64 = 1;
+
+/// Contents of `oci-layout` (image-layout.md).
+const OCI_LAYOUT: &[u8] = b"{\"imageLayoutVersion\":\"1.0.0\"}";
+
+/// An open store. Cheap to clone; clones are the same store.
+#[derive(Debug, Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    root: PathBuf,
+    disk: Arc<dyn Disk>,
+}
+
+/// The contents of `format`.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Format {
+    /// Raised when an older program could no longer use the store rightly.
+    format: u64,
+}
+
+impl Store {
+    /// Opens the store at `root`, and makes one when there is nothing or an empty directory.
+    ///
+    /// Refused: a newer format, a directory that holds something else, and one that other users
+    /// own or may write to.
+    pub fn open(root: &Path) -> Result<Self, StoreError> {
+        Self::open_with(root, Arc::new(RealDisk))
+    }
+
+    /// The same on another [`Disk`]; for tests of what a crash or a failing disk leaves behind.
+    pub fn open_with(root: &Path, disk: Arc<dyn Disk>) -> Result<Self, StoreError> {
+        // Absolute, because a server changes its working directory.
+        let root = std::path::absolute(root).map_err(StoreError::at(root))?;
+        let store = Self { inner: Arc::new(Inner { root, disk }) };
+        match store.format()? {
+            Some(found) if found > FORMAT => {
+                let path = store.root().to_owned();
+                Err(StoreError::Newer { path, found, known: FORMAT })
+            }
+            Some(_) => store.check_owner().map(|()| store),
+            None => store.create().map(|()| store),
+        }
+    }
+
+    /// Where it is; absolute.
+    pub fn root(&self) -> &Path {
+        &self.inner.root
+    }
+
+    /// A new temporary in `ingest/`.
+    pub fn draft(&self) -> Result<Draft, StoreError> {
+        Draft::create(self.disk(), &self.ingest_dir())
+    }
+
+    /// Puts every name given so far to blobs and derived files on the disk.
+    pub fn barrier(&self) -> Result<(), StoreError> {
+        let tops = ["blobs"].into_iter().chain(Derived::ALL.map(Derived::directory));
+        for directory in tops.flat_map(|top| subdirectories(&self.root().join(top))) {
+            self.disk().sync_dir(&directory).map_err(StoreError::at(&directory))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.inner.disk
+    }
+
+    pub(crate) fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.blobs_dir(digest.algorithm()).join(digest.hex())
+    }
+
+    pub(super) fn blobs_dir(&self, algorithm: Algorithm) -> PathBuf {
+        self.root().join("blobs").join(algorithm.name())
+    }
+
+    pub(super) fn ingest_dir(&self) -> PathBuf {
+        self.root().join("ingest")
+    }
+
+    pub(super) fn mounts_dir(&self) -> PathBuf {
+        self.root().join("mounts")
+    }
+
+    pub(super) fn lock_path(&self) -> PathBuf {
+        self.root().join("lock")
+    }
+
+    fn format_path(&self) -> PathBuf {
+        self.root().join("format")
+    }
+
+    /// The format number, `None` when there is no `format` file.
+    fn format(&self) -> Result<Option<u64>, StoreError> {
+        let path = self.format_path();
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(StoreError::at(&path)(error)),
+        };
+        match serde_json::from_slice::<Format>(&bytes) {
+            Ok(format) => Ok(Some(format.format)),
+            Err(error) => Err(StoreError::Damaged { path, what: error.to_string() }),
+        }
+    }
+
+    /// A store that others could change would make us write through their symlinks; CVE-2021-41091
+    /// and CVE-2024-25621 were open store directories.
+    fn check_owner(&self) -> Result<(), StoreError> {
+        let metadata = fs::metadata(self.root()).map_err(StoreError::at(self.root()))?;
+        let me = rustix::process::geteuid().as_raw();
+        let why = if metadata.uid() != me && metadata.uid() != 0 {
+            format!("the store belongs to user {}, not to {me}", metadata.uid())
+        } else if metadata.mode() & 0o022 != 0 {
+            format!("others may write to the store (mode {:04o})", metadata.mode() & 0o7777)
+        } else {
+            return Ok(());
+        };
+        Err(StoreError::Unsafe { path: self.root().to_owned(), why })
+    }
+
+    /// Makes a store in a directory that is missing, empty, or left unfinished.
+    fn create(&self) -> Result<(), StoreError> {
+        draft::create_dirs(&**self.disk(), self.root())?;
+        self.check_unused()?;
+        // An empty directory that somebody made beforehand has whatever mode was the habit. When
+        // it is not ours the next line says so.
+        let _ = self.disk().set_mode(self.root(), 0o700);
+        self.check_owner()?;
+        let _lock = self.lock_exclusive()?;
+        if self.format()?.is_some() {
+            return Ok(());
+        }
+        self.check_unused()?;
+        let algorithm = Algorithm::Sha256;
+        let derived = Derived::ALL.map(|kind| self.derived_dir(kind, kind.algorithm(algorithm)));
+        let plain = [self.blobs_dir(algorithm), self.ingest_dir(), self.mounts_dir()];
+        for directory in plain.iter().chain(&derived) {
+            draft::create_dirs(&**self.disk(), directory)?;
+        }
+        self.write_small(&self.root().join("oci-layout"), OCI_LAYOUT)?;
+        self.write_small(&self.index_path(), &index::Index::default().to_bytes())?;
+        self.disk().sync_dir(self.root()).map_err(StoreError::at(self.root()))?;
+        let format = format!("{{\"format\":{FORMAT}}}\n");
+        self.write_small(&self.format_path(), format.as_bytes())?;
+        self.disk().sync_dir(self.root()).map_err(StoreError::at(self.root()))
+    }
+
+    /// Refuses a directory with anything but what `create` makes, or with a blob in it.
+    fn check_unused(&self) -> Result<(), StoreError> {
+        let ours = ["oci-layout", "index.json", "blobs", "ingest", "mounts", "lock", "format"];
+        let foreign = || StoreError::NotAStore { path: self.root().to_owned() };
+        for entry in fs::read_dir(self.root()).map_err(StoreError::at(self.root()))? {
+            let name = entry.map_err(StoreError::at(self.root()))?.file_name();
+            let derived = Derived::ALL.iter().any(|kind| name == kind.directory());
+            if !derived && !ours.iter().any(|known| name == *known) {
+                return Err(foreign());
+            }
+        }
+        for directory in subdirectories(&self.root().join("blobs")) {
+            let mut entries = fs::read_dir(&directory).map_err(StoreError::at(&directory))?;
+            if entries.next().is_some() {
+                return Err(foreign());
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a file of the root directory whole. The caller syncs the directory.
+    pub(super) fn write_small(&self, path: &Path, bytes: &[u8]) -> Result<File, StoreError> {
+        let mut draft = self.draft()?;
+        draft.write_all(bytes).map_err(StoreError::at(path))?;
+        draft.publish(path)
+    }
+}
+
+/// The directories below `top`, none when it is missing.
+pub(super) fn subdirectories(top: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(top).into_iter().flatten().flatten();
+    entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()).collect()
+}

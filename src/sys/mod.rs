@@ -1,0 +1,9 @@
+//! The only module with `unsafe`: system calls and C interfaces behind safe functions.
+
+pub mod map;
+pub mod memory;
+pub mod mountinfo;
+pub mod namespace;
+pub mod process;
+pub mod signal;
+pub mod zlib;

@@ -1,0 +1,140 @@
+//! Processes: forking a server off, leaving the terminal, telling whether a process still lives.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+/// The exit status of a forked child that panicked.
+const PANICKED: u8 = 101;
+
+/// Forks. The child runs `child` and ends with its result as exit status; it never returns from
+/// here and runs no destructor of the caller. The parent gets the child's process id.
+///
+/// Only for a process that has a single thread: of several, the others would be missing in the
+/// child with their locks held for ever. No type can say that, so it is checked here and refused.
+pub fn fork_child(child: impl FnOnce() -> u8) -> io::Result<u32> {
+    if !is_single_threaded()? {
+        return Err(io::Error::other("cannot fork a process that has several threads"));
+    }
+    // SAFETY: the process has one thread, so the child is a whole copy and may run any code.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => {
+            // The parent's destructors and exit handlers are not the child's to run.
+            end(catch_unwind(AssertUnwindSafe(child)).unwrap_or(PANICKED))
+        }
+        pid => u32::try_from(pid).map_err(io::Error::other),
+    }
+}
+
+/// A thread that was joined may still be on its way out: gives it a moment.
+fn is_single_threaded() -> io::Result<bool> {
+    for _ in 0..100 {
+        if fs::read_dir("/proc/self/task")?.count() == 1 {
+            return Ok(true);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(false)
+}
+
+/// Ends this process at once, without running destructors or exit handlers.
+pub fn end(status: u8) -> ! {
+    // SAFETY: never returns; what other threads were doing ends with the process.
+    unsafe { libc::_exit(i32::from(status)) }
+}
+
+/// Makes this process a daemon in all but the fork: a session of its own, `/` as working
+/// directory, nothing on stdin and stdout, stderr into `log`, and every descriptor closed that was
+/// inherited from whoever started the program, lest a pipe or lock of theirs stays open for the
+/// life of a mount. Descriptors that this program opened are marked close-on-exec, as std does,
+/// and stay.
+pub fn detach(log: File) -> io::Result<()> {
+    rustix::process::setsid()?;
+    std::env::set_current_dir("/")?;
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    rustix::stdio::dup2_stderr(&log)?;
+    close_inherited()
+}
+
+fn close_inherited() -> io::Result<()> {
+    let open: Vec<RawFd> = fs::read_dir("/proc/self/fd")?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|fd| *fd > libc::STDERR_FILENO)
+        .collect();
+    for fd in open {
+        // SAFETY: F_GETFD only reads a flag; for a number that is not open it fails.
+        let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
+        if flags >= 0 && flags & libc::FD_CLOEXEC == 0 {
+            // SAFETY: a descriptor above 2 without close-on-exec came through exec from another
+            // program; nothing in this one owns it.
+            drop(unsafe { OwnedFd::from_raw_fd(fd) });
+        }
+    }
+    Ok(())
+}
+
+/// When a process began, in clock ticks since the boot (field 22 of /proc/PID/stat), `None` when
+/// there is no such process. With the process id it names a process for the life of the machine.
+pub fn start_time(pid: u32) -> Option<u64> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    // The name in field 2 may hold spaces and parentheses: count from the last one.
+    let after_name = stat.iter().rposition(|byte| *byte == b')')? + 1;
+    let rest = std::str::from_utf8(stat.get(after_name..)?).ok()?;
+    let mut fields = rest.split_ascii_whitespace();
+    // A zombie holds nothing any more: it only waits for its parent to notice.
+    if matches!(fields.next()?, "Z" | "X") {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
+}
+
+/// Waits until the process that began at `start` has ended; `false` when it has not after `limit`.
+pub fn wait_until_gone(pid: u32, start: u64, limit: Duration) -> io::Result<bool> {
+    let Some(id) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(true) };
+    let process = match pidfd_open(id, PidfdFlags::empty()) {
+        Ok(process) => process,
+        Err(rustix::io::Errno::SRCH) => return Ok(true),
+        Err(error) => return Err(error.into()),
+    };
+    // Asked after the descriptor is there: from now on the number cannot pass to another process.
+    if start_time(pid) != Some(start) {
+        return Ok(true);
+    }
+    readable_within(&process, limit)
+}
+
+/// Waits until `fd` can be read or has ended; `false` when it cannot after `limit`.
+pub fn readable_within(fd: impl AsFd, limit: Duration) -> io::Result<bool> {
+    let limit = Timespec::try_from(limit).map_err(io::Error::other)?;
+    let mut wanted = [PollFd::new(&fd, PollFlags::IN)];
+    loop {
+        match poll(&mut wanted, Some(&limit)) {
+            Ok(ready) => return Ok(ready > 0),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Whether this process is root on the machine itself, not merely inside a user namespace.
+pub fn is_real_root() -> bool {
+    // In the first user namespace all numbers map to themselves; a file that cannot be read means
+    // a kernel without user namespaces.
+    let first = fs::read_to_string("/proc/self/uid_map")
+        .map_or(true, |map| map.split_ascii_whitespace().eq(["0", "0", "4294967295"]));
+    rustix::process::geteuid().is_root() && first
+}
+
+/// Lets a program that is started from here inherit `fd`.
+pub fn inherit(fd: &OwnedFd) -> io::Result<RawFd> {
+    rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::empty())?;
+    Ok(fd.as_raw_fd())
+}

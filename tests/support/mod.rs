@@ -1,0 +1,9 @@
+//! What the tests of sources share: small images, a registry that misbehaves, time that obeys.
+
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+pub mod fake_clock;
+pub mod fault_registry;
+pub mod image;
+pub mod real_registry;
+pub mod resolve;

@@ -1,0 +1,253 @@
+//! The rules that tests/tidy.rs holds the project to, each a function from text to faults
+//! (`PATH:LINE: what is wrong`), so that each can be shown a planted fault. They read no file.
+
+use std::collections::BTreeMap;
+
+use crate::rust_source::Source;
+
+/// The modules of src/, bottom to top: a module uses only those before it.
+pub const ORDER: [&str; 14] = [
+    "sys", "oci", "store", "source", "layer", "tree", "content", "fs", "fuse", "pull", "archive",
+    "mount", "chroot", "cli",
+];
+
+/// The top module that a file of src/ belongs to; `None` for lib.rs, main.rs and files elsewhere.
+fn module(path: &str) -> Option<&str> {
+    let name = path.strip_prefix("src/")?.split(['/', '.']).next()?;
+    (!["lib", "main"].contains(&name)).then_some(name)
+}
+
+fn rank(module: &str) -> Option<usize> {
+    ORDER.iter().position(|name| *name == module)
+}
+
+/// A module names only modules below it.
+pub fn dependency_order(source: &Source) -> Vec<String> {
+    let Some(own) = module(&source.path) else { return Vec::new() };
+    let Some(own_rank) = rank(own) else {
+        return vec![format!("{}: module `{own}` has no place in the order", source.path)];
+    };
+    let mut faults = Vec::new();
+    for at in source.words("crate::") {
+        for used in first_names(&source.code[at + "crate::".len()..]) {
+            if rank(used).is_some_and(|rank| rank > own_rank) {
+                faults.push(
+                    source.fault(at, &format!("`{own}` is below `{used}` and may not use it")),
+                );
+            }
+        }
+    }
+    faults
+}
+
+/// The first name of each path that follows `crate::`, in braces or not.
+fn first_names(after: &str) -> Vec<&str> {
+    let name =
+        |text: &'_ str| text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+    let Some(group) = after.strip_prefix('{') else { return vec![&after[..name(after)]] };
+    let (mut names, mut depth, mut start) = (Vec::new(), 0, true);
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => start = true,
+            c if start && !c.is_whitespace() => {
+                names.push(&group[at..at + name(&group[at..])]);
+                start = false;
+            }
+            _ => {}
+        }
+    }
+    names
+}
+
+/// A file opens with its design.
+pub fn header(source: &Source) -> Vec<String> {
+    let fault = format!("{}:1: the file does not begin with `//!`", source.path);
+    if source.text.starts_with("//!") { Vec::new() } else { vec![fault] }
+}
+
+/// No file is longer than 400 lines.
+pub fn file_length(path: &str, text: &str) -> Vec<String> {
+    let lines = text.lines().count();
+    if lines > 400 { vec![format!("{path}: {lines} lines, 400 at most")] } else { Vec::new() }
+}
+
+/// No function is longer than 60 lines, signature included.
+pub fn function_length(source: &Source) -> Vec<String> {
+    let mut faults = Vec::new();
+    for at in source.words("fn ") {
+        let Some(end) = body_end(&source.code[at..]) else { continue };
+        let lines = source.code[at..at + end].lines().count();
+        if lines > 60 {
+            faults.push(source.fault(at, &format!("a function of {lines} lines, 60 at most")));
+        }
+    }
+    faults
+}
+
+/// Where the body ends of the function that `code` begins with; `None` when it has none.
+fn body_end(code: &str) -> Option<usize> {
+    let (mut nested, mut braces) = (0, 0);
+    for (at, c) in code.char_indices() {
+        match c {
+            '(' | '[' => nested += 1,
+            ')' | ']' => nested -= 1,
+            ';' if braces == 0 && nested == 0 => return None,
+            '{' => braces += 1,
+            '}' if braces == 1 => return Some(at + 1),
+            '}' => braces -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// `unsafe` stands in src/sys alone, each block and impl below a `SAFETY:` comment.
+pub fn unsafe_in_sys(source: &Source) -> Vec<String> {
+    let in_sys = module(&source.path) == Some("sys");
+    let mut faults = Vec::new();
+    for at in source.words("unsafe") {
+        let after = source.code[at + "unsafe".len()..].trim_start();
+        let line = source.code[..at].matches('\n').count();
+        let above: Vec<&str> = source.text.lines().take(line + 1).collect();
+        let explained = above.iter().rev().take(6).any(|line| line.contains("SAFETY:"));
+        if !in_sys {
+            faults.push(source.fault(at, "`unsafe` outside src/sys"));
+        } else if (after.starts_with('{') || after.starts_with("impl")) && !explained {
+            faults.push(source.fault(at, "`unsafe` without a `// SAFETY:` comment"));
+        }
+    }
+    faults
+}
+
+/// Words that have no place in code, with where they may stand after all.
+pub fn forbidden_words(source: &Source) -> Vec<String> {
+    let path = source.path.as_str();
+    let (in_src, own) = (path.starts_with("src/"), module(path));
+    let may_print = !in_src || own == Some("cli") || path == "src/main.rs";
+    let below_fuse = own.and_then(rank) < rank("fuse") && own.is_some();
+    let rules: [(&[&str], bool, &str); 5] = [
+        (&["#[ignore"], true, "a test that is never run"),
+        (&["todo!", "unimplemented!", "dbg!"], true, "unfinished"),
+        (&["println!", "print!", "eprintln!", "eprint!"], !may_print, "only `cli` and main print"),
+        (&["process::exit"], in_src && path != "src/main.rs", "only main exits"),
+        (&["fuser"], below_fuse, "nothing below `fuse` knows the FUSE crate"),
+    ];
+    let mut faults = Vec::new();
+    for (words, _, why) in rules.iter().filter(|(_, applies, _)| *applies) {
+        for word in *words {
+            faults
+                .extend(source.words(word).map(|at| source.fault(at, &format!("`{word}`: {why}"))));
+        }
+    }
+    faults
+}
+
+/// Marks of unfinished work and paths of one machine, in any text of the project. (Written in two
+/// halves, so that this file passes.)
+pub fn leftovers(path: &str, text: &str) -> Vec<String> {
+    const MARKS: [&str; 2] = [concat!("TO", "DO"), concat!("FIX", "ME")];
+    const PATHS: [&str; 3] = [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/Us", "ers/")];
+    let mut faults = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let words = line.split(|c: char| !c.is_alphanumeric() && c != '_');
+        if words.into_iter().any(|word| MARKS.contains(&word)) {
+            faults.push(format!("{path}:{}: unfinished: {}", number + 1, line.trim()));
+        }
+        for machine in PATHS.iter().filter(|machine| line.contains(**machine)) {
+            faults.push(format!("{path}:{}: a path of one machine: {machine}", number + 1));
+        }
+    }
+    faults
+}
+
+/// Every dependency stands below a comment that says what it is for, alone or in a group.
+pub fn dependencies_explained(manifest: &str) -> Vec<String> {
+    let (mut in_dependencies, mut explained) = (false, false);
+    let mut faults = Vec::new();
+    for line in manifest.lines().map(str::trim) {
+        if line.starts_with('[') {
+            in_dependencies = line.ends_with("dependencies]");
+            explained = false;
+        } else if line.is_empty() {
+            explained = false;
+        } else if line.starts_with('#') {
+            explained = true;
+        } else if in_dependencies && !explained {
+            faults.push(format!("Cargo.toml: no word on why: {line}"));
+        }
+    }
+    faults
+}
+
+/// No crate in Cargo.lock is older than the first version without a known advisory, and none is there
+/// that must never be.
+pub fn locked_versions(lock: &str) -> Vec<String> {
+    const AT_LEAST: [(&str, [u64; 3]); 8] = [
+        ("tar", [0, 4, 45]),
+        ("zlib-rs", [0, 4, 0]),
+        ("memmap2", [0, 9, 11]),
+        ("h2", [0, 4, 16]),
+        ("rustls-webpki", [0, 103, 13]),
+        ("ruzstd", [0, 7, 3]),
+        ("rkyv", [0, 8, 17]),
+        ("tracing-subscriber", [0, 3, 20]),
+    ];
+    const NEVER: [&str; 1] = ["tokio-tar"];
+    let quoted = |line: &'_ str, key: &str| {
+        Some(line.strip_prefix(key)?.strip_prefix(" = \"")?.strip_suffix('"')?.to_string())
+    };
+    let mut faults = Vec::new();
+    for package in lock.split("[[package]]") {
+        let field = |key| package.lines().find_map(|line| quoted(line, key)).unwrap_or_default();
+        let (name, version) = (field("name"), field("version"));
+        let numbers: Vec<u64> =
+            version.split(['.', '-', '+']).take(3).map_while(|part| part.parse().ok()).collect();
+        let least = AT_LEAST.iter().find(|(crate_name, _)| *crate_name == name);
+        if NEVER.contains(&name.as_str()) {
+            faults.push(format!("Cargo.lock: {name} must not be used"));
+        } else if let Some((_, least)) = least.filter(|(_, least)| numbers.as_slice() < &least[..])
+        {
+            faults.push(format!("Cargo.lock: {name} {version} is older than {least:?}"));
+        }
+    }
+    faults
+}
+
+/// Every promise (a `- ` item) of SEMANTICS.md names its tests at its end, as `Test: name` or
+/// `Tests: name, name` with each name in backquotes, and each is a function somewhere in `sources`.
+pub fn promises_tested(page: &str, sources: &[Source]) -> Vec<String> {
+    let mut items: BTreeMap<usize, String> = BTreeMap::new();
+    let mut current = None;
+    for (number, line) in page.lines().enumerate() {
+        if line.starts_with("- ") {
+            current = Some(number + 1);
+        } else if !line.starts_with(' ') {
+            current = None;
+        }
+        if let Some(start) = current {
+            let item = items.entry(start).or_default();
+            item.push_str(line.trim());
+            item.push(' ');
+        }
+    }
+    let exists = |name: &str| {
+        let signature = format!("fn {name}");
+        sources.iter().any(|source| source.words(&signature).next().is_some())
+    };
+    let mut faults = Vec::new();
+    for (line, item) in &items {
+        let tests = item.rsplit_once("Test: ").or_else(|| item.rsplit_once("Tests: "));
+        let names: Vec<&str> =
+            tests.map_or("", |(_, names)| names).split('`').skip(1).step_by(2).collect();
+        if names.is_empty() {
+            faults.push(format!("SEMANTICS.md:{line}: a promise without a test: {item}"));
+        }
+        for name in names.iter().filter(|name| !exists(name)) {
+            faults.push(format!("SEMANTICS.md:{line}: there is no test `{name}`"));
+        }
+    }
+    faults
+}
