@@ -74,9 +74,9 @@ fn chroot_keeps_shows_and_refuses_as_it_is_told() {
     let keep = keep.to_str().unwrap();
     fs::write(outside.path.join("f"), "from outside\n").unwrap();
     let volume = format!("{}:/mnt/v:ro", outside.path.display());
-    let kept = ["--keep", keep, "IMAGE", "--", "sh", "-c", "echo kept >/root/k; rm /etc/passwd"];
+    let kept = ["--keep", keep, "IMAGE", "--", "sh", "-c", "echo kept >/srv/k; rm /etc/passwd"];
     assert_eq!(run(&store, &corpus, &kept).0, 0);
-    let again = ["--keep", keep, "IMAGE", "--", "sh", "-c", "cat /root/k; test ! -e /etc/passwd"];
+    let again = ["--keep", keep, "IMAGE", "--", "sh", "-c", "cat /srv/k; test ! -e /etc/passwd"];
     let (code, out, error) = run(&store, &corpus, &again);
     assert_eq!((code, out.as_str()), (0, "kept\n"), "{error}");
     let script = "cat /mnt/v/f; touch /mnt/v/x";

@@ -71,11 +71,13 @@ fn exit_code(status: WaitStatus) -> u8 {
 
 /// Becomes `user` and then the command. Returns only when that fails: the exit code and why.
 pub(super) fn execute(command: &Command, user: &User, limited: bool) -> (u8, io::Error) {
+    // Docker makes a missing working directory, as root; what fails here fails again below.
+    let _ = std::fs::create_dir_all(&command.working_dir);
     if let Err(error) = become_user(user, limited) {
-        return (NOT_EXECUTABLE, error);
+        return (NOT_EXECUTABLE, named("user", &user.uid.to_string(), &error));
     }
-    if let Err(error) = enter_working_dir(&command.working_dir) {
-        return (NOT_EXECUTABLE, error);
+    if let Err(error) = rustix::process::chdir(&*command.working_dir) {
+        return (NOT_EXECUTABLE, named("working directory", &command.working_dir, &error.into()));
     }
     let Some((program, arguments)) = command.argv.split_first() else {
         return (NOT_FOUND, io::ErrorKind::InvalidInput.into());
@@ -103,8 +105,7 @@ fn become_user(user: &User, limited: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Docker makes a missing working directory; so does this.
-fn enter_working_dir(path: &str) -> io::Result<()> {
-    std::fs::create_dir_all(path)?;
-    Ok(rustix::process::chdir(path)?)
+/// The same failure, saying of what.
+fn named(what: &str, name: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{what} {name}: {error}"))
 }
