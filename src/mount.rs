@@ -12,7 +12,7 @@
 //! **Ending.** A mount ends when it is unmounted, by whomever. SIGTERM, SIGINT and SIGHUP make the
 //! server unmount; when somebody still uses files there, the name goes away at once and the server
 //! ends with the last user. A second signal ends it at once. A server that is killed leaves a dead
-//! mount, which [`list`] shows and [`umount`], [`clean`] and the next [`mount`] on that place
+//! mount, which [`list`] shows and [`umount()`], [`clean`] and the next [`mount`] on that place
 //! remove.
 //!
 //! **Does not** fetch anything, and does not decide which image a name stands for.

@@ -2,7 +2,7 @@
 //!
 //! Process 1 starts the command, passes signals on, reaps orphans, and ends with the command's
 //! status; the kernel then ends everything else in the namespace. Both wait with
-//! [`Blocked`](crate::sys::signal::Blocked), so no signal is lost between two steps.
+//! [`Blocked`], so no signal is lost between two steps.
 //!
 //! Keys on a terminal reach the whole foreground group by themselves: only signals that a process
 //! sent are passed on, or the command would see every Ctrl-C twice.

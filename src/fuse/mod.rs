@@ -1,7 +1,7 @@
 //! Between the kernel's FUSE protocol and [`crate::fs`]: mounting, and serving requests.
 //!
 //! - [`MountPoint`] says whether a directory can be mounted on, without asking a dead server.
-//! - [`attach`] mounts: mount(2) as root or in a user namespace, fusermount3 for a normal user.
+//! - [`attach()`] mounts: mount(2) as root or in a user namespace, fusermount3 for a normal user.
 //!   The result is a descriptor; dropping it before a [`Session`] serves makes the mount dead.
 //! - [`Session`] shakes hands with the kernel and serves requests on several threads.
 //! - [`detach`] unmounts.

@@ -21,7 +21,7 @@ use crate::fs::{FileBytes, ImageFs};
 pub struct Session<C: FileBytes + 'static>(fuser::Session<Adapter<C>>);
 
 impl<C: FileBytes + 'static> Session<C> {
-    /// Shakes hands with the kernel over `connection` (from [`super::attach`]). Starts no thread;
+    /// Shakes hands with the kernel over `connection` (from [`super::attach()`]). Starts no thread;
     /// requests wait until [`Self::serve`].
     pub fn start(fs: Arc<ImageFs<C>>, connection: OwnedFd, threads: usize) -> io::Result<Self> {
         let mut config = Config::default();

@@ -3,6 +3,8 @@
 //! Every guard here undoes its work when dropped, so a failing test leaves neither a mount nor a
 //! process; each ends only what it started. Nothing here knows what a test expects.
 
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
