@@ -140,6 +140,11 @@ impl Layer {
         matches!(self.toc.header().compression, Compression::None | Compression::Gzip)
     }
 
+    /// Whether a span is looked up in the seekable form and needs no decoder.
+    pub(super) fn is_kept(&self, span: SpanNo) -> bool {
+        self.spans.get(span).is_some_and(|span| matches!(span.access, Access::Kept { .. }))
+    }
+
     /// Decodes a kept span into `out`, in place of what was there, and checks its digest. A form
     /// that is missing or damaged is made again, once.
     pub(super) fn kept(

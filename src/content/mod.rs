@@ -16,6 +16,7 @@
 //! read, so a mount may fork after opening it.
 
 mod extract;
+mod flight;
 mod layers;
 pub mod object;
 mod spans;
@@ -274,10 +275,7 @@ impl Content {
                 move |wanted: std::sync::mpsc::Receiver<(u32, SpanNo)>| {
                     for (layer, span) in wanted {
                         let Ok(layer) = shared.layers.get(layer) else { continue };
-                        if !shared.spans.has(layer.number, span) {
-                            // A reader that wants it meets the error itself.
-                            let _ = shared.spans.get(&shared.layers, &layer, span, &shared.stats);
-                        }
+                        shared.spans.get_ahead(&shared.layers, &layer, span, &shared.stats);
                     }
                 }
             });

@@ -14,16 +14,18 @@
 //! who flies waits for another flight. So no wait is for ever.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use lru::LruCache;
 
+use super::flight::Flight;
 use super::layers::{Layer, Layers};
 use super::{ContentError, Stats};
 use crate::layer::resume::SpanDecoder;
-use crate::layer::span::{Access, SpanNo};
+use crate::layer::span::SpanNo;
 
 /// Decoders that are parked at once: as many streams can be read by turns. Each has about 110 KiB.
 const PARKED: usize = 6;
@@ -88,30 +90,6 @@ struct Parked {
     decoder: SpanDecoder,
 }
 
-/// A span that somebody is decoding.
-#[derive(Debug, Default)]
-struct Flight {
-    result: Mutex<Option<Result<Arc<Decoded>, ContentError>>>,
-    landed: Condvar,
-}
-
-impl Flight {
-    fn land(&self, result: Result<Arc<Decoded>, ContentError>) {
-        *self.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-        self.landed.notify_all();
-    }
-
-    fn wait(&self) -> Result<Arc<Decoded>, ContentError> {
-        let mut result = self.result.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if let Some(result) = &*result {
-                return result.clone();
-            }
-            result = self.landed.wait(result).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-}
-
 /// What to do about a span that is wanted.
 enum Plan<'a> {
     Have(Arc<Decoded>),
@@ -166,9 +144,33 @@ impl Spans {
 
     /// Whether a span is there or on its way.
     pub(super) fn has(&self, layer: u32, span: SpanNo) -> bool {
-        let state = self.lock();
-        let key = (layer, span);
-        state.cache.contains(&key) || state.flights.contains_key(&key)
+        self.lock().has((layer, span))
+    }
+
+    /// Decodes a span that may be wanted soon, when that costs nothing that a reader would have to
+    /// pay again: when a decoder stands at it, or none is needed. A request that comes too late,
+    /// for a span that was read and forgotten meanwhile, finds the decoder further on.
+    pub(super) fn get_ahead(
+        &self,
+        layers: &Layers,
+        layer: &Arc<Layer>,
+        wanted: SpanNo,
+        stats: &Stats,
+    ) {
+        let key = (layer.number, wanted);
+        let job = {
+            let mut state = self.lock();
+            if state.has(key) {
+                return;
+            }
+            let decoder = state.unpark(layer.number, wanted, wanted);
+            if decoder.is_none() && !layer.is_kept(wanted) {
+                return;
+            }
+            self.job(&mut state, layers, layer, decoder, wanted..=wanted, stats)
+        };
+        // A reader that wants it meets the error itself.
+        drop(job.fly());
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -199,14 +201,27 @@ impl Spans {
         }
         let decoder = state.unpark(layer.number, checkpoint, wanted);
         let first = decoder.as_ref().map_or(checkpoint, SpanDecoder::next);
-        let flights: Vec<_> = (first.0..=wanted.0)
+        Plan::Fly(self.job(&mut state, layers, layer, decoder, first..=wanted, stats))
+    }
+
+    /// The job of decoding `range`, at the first of which `decoder` stands; others wait for it from
+    /// now on.
+    fn job<'a>(
+        &'a self,
+        state: &mut State,
+        layers: &'a Layers,
+        layer: &'a Arc<Layer>,
+        decoder: Option<SpanDecoder>,
+        range: RangeInclusive<SpanNo>,
+        stats: &'a Stats,
+    ) -> Job<'a> {
+        let flights: Vec<_> = (range.start().0..=range.end().0)
             .map(|number| ((layer.number, SpanNo(number)), Arc::new(Flight::default())))
             .collect();
         for (key, flight) in &flights {
             state.flights.insert(*key, Arc::clone(flight));
         }
-        let flights = flights.into_iter();
-        Plan::Fly(Job { spans: self, layers, layer, decoder, flights, stats })
+        Job { spans: self, layers, layer, decoder, flights: flights.into_iter(), stats }
     }
 
     fn spare(&self) -> Vec<u8> {
@@ -215,6 +230,11 @@ impl Spans {
 }
 
 impl State {
+    /// Whether a span is there or on its way.
+    fn has(&self, key: Key) -> bool {
+        self.cache.contains(&key) || self.flights.contains_key(&key)
+    }
+
     /// The parked decoder that stands nearest before `wanted`, at or after `checkpoint`.
     fn unpark(&mut self, layer: u32, checkpoint: SpanNo, wanted: SpanNo) -> Option<SpanDecoder> {
         let range = checkpoint..=wanted;
@@ -309,8 +329,7 @@ impl Job<'_> {
 
     /// Decodes the next span into `bytes`.
     fn decode(&mut self, number: SpanNo, bytes: &mut Vec<u8>) -> Result<(), String> {
-        let kept = |span: &crate::layer::span::Span| matches!(span.access, Access::Kept { .. });
-        if self.layer.spans.get(number).as_ref().is_some_and(kept) {
+        if self.layer.is_kept(number) {
             return self.layer.kept(self.layers.store(), number, bytes);
         }
         let decoder = match &mut self.decoder {
