@@ -20,6 +20,7 @@
 mod error;
 mod record;
 mod server;
+mod stats;
 mod umount;
 mod view;
 
@@ -29,6 +30,7 @@ use std::path::Path;
 
 pub use error::Error;
 pub use record::{Listed, State, clean, list};
+pub use stats::figures;
 pub use umount::{Target, Unmounted, umount};
 pub use view::View;
 

@@ -37,6 +37,7 @@ mod pull;
 mod registry;
 mod remove;
 mod shell;
+mod stats;
 mod table;
 pub mod template;
 mod units;
@@ -111,6 +112,7 @@ fn dispatch(context: &mut Context, command: &Command) -> Result<(), Error> {
         Command::Mount(args) => mounts::mount(context, args),
         Command::Umount(args) => mounts::umount(context, args),
         Command::Mounts(args) => mounts::mounts(context, args),
+        Command::Stats(args) => stats::stats(context, args),
         Command::Chroot(args) => chroot::chroot(context, args),
         Command::Ls(args) => images::list(context, args),
         Command::Inspect(args) => inspect::inspect(context, args),

@@ -2,6 +2,7 @@
 //! are a snapshot of no single moment.
 
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// What was read and what it cost.
 #[derive(Debug, Default)]
@@ -28,4 +29,24 @@ pub struct Stats {
     pub extracted_bytes_served: AtomicU64,
     /// Files extracted.
     pub files_extracted: AtomicU64,
+}
+
+impl Stats {
+    /// All of them by name.
+    pub fn figures(&self) -> Vec<(&'static str, u64)> {
+        let of = |counter: &AtomicU64| counter.load(Relaxed);
+        vec![
+            ("reads", of(&self.reads)),
+            ("bytes_served", of(&self.bytes_served)),
+            ("bytes_decoded", of(&self.bytes_decoded)),
+            ("spans_decoded", of(&self.spans_decoded)),
+            ("bytes_cached", of(&self.bytes_cached)),
+            ("cache_hits", of(&self.cache_hits)),
+            ("waits", of(&self.waits)),
+            ("resumes", of(&self.resumes)),
+            ("decode_nanos", of(&self.decode_nanos)),
+            ("extracted_bytes_served", of(&self.extracted_bytes_served)),
+            ("files_extracted", of(&self.files_extracted)),
+        ]
+    }
 }

@@ -58,7 +58,7 @@ pub enum Error {
     /// Opening and closing need no message: inodes are rows of a table and there is no state.
     #[error("no message is needed for this")]
     Stateless,
-    /// The file system has no ioctl.
+    /// The file system does not know this ioctl.
     #[error("no such ioctl")]
     NoIoctl,
 }

@@ -12,6 +12,7 @@
 mod attributes;
 mod counters;
 mod error;
+mod figures;
 mod seek;
 mod xattr;
 
@@ -21,6 +22,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub use attributes::{Attr, BLOCK_SIZE, Ino, Statfs, View};
 pub use counters::{Counters, Request};
 pub use error::Error;
+pub use figures::{FIGURES, FIGURES_ROOM, Figures};
 pub use seek::Seek;
 pub use xattr::Fit;
 
@@ -45,6 +47,11 @@ pub trait FileBytes: Send + Sync {
         length: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), ContentError>;
+
+    /// What it did so far, for [`Figures`].
+    fn figures(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
 }
 
 impl FileBytes for Content {
@@ -56,6 +63,10 @@ impl FileBytes for Content {
         out: &mut Vec<u8>,
     ) -> Result<(), ContentError> {
         Content::read(self, file, offset, length, out)
+    }
+
+    fn figures(&self) -> Vec<(&'static str, u64)> {
+        self.stats().figures()
     }
 }
 
@@ -213,10 +224,14 @@ impl<C: FileBytes> ImageFs<C> {
         Error::Stateless
     }
 
-    /// The answer to every ioctl.
-    pub fn ioctl(&self) -> Error {
+    /// The answer to an ioctl. [`FIGURES`] is the only one there is, and is not counted: looking
+    /// on changes nothing.
+    pub fn ioctl(&self, request: u32) -> Result<Vec<u8>, Error> {
+        if request == FIGURES {
+            return Ok(Figures::of(&self.counters, self.content.figures()).to_answer());
+        }
         self.counters.count(Request::Other);
-        Error::NoIoctl
+        Err(Error::NoIoctl)
     }
 
     fn find(&self, parent: Ino, name: &[u8]) -> Result<Option<Attr>, Error> {

@@ -222,12 +222,15 @@ impl<C: FileBytes + 'static> Filesystem for Adapter<C> {
         _: INodeNo,
         _: FileHandle,
         _: IoctlFlags,
-        _: u32,
+        request: u32,
         _: &[u8],
         _: u32,
         reply: ReplyIoctl,
     ) {
-        reply.error(errno(&self.fs.ioctl()));
+        match self.fs.ioctl(request) {
+            Ok(answer) => reply.ioctl(0, &answer),
+            Err(error) => reply.error(errno(&error)),
+        }
     }
 
     // Requests to change something. They arrive only when root remounts the file system writable.

@@ -1,5 +1,6 @@
 //! The only module with `unsafe`: system calls and C interfaces behind safe functions.
 
+pub mod ioctl;
 pub mod map;
 pub mod memory;
 pub mod mountinfo;

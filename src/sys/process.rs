@@ -96,6 +96,13 @@ pub fn start_time(pid: u32) -> Option<u64> {
     fields.nth(18)?.parse().ok()
 }
 
+/// Bytes of memory that a process has now, where that can be seen.
+pub fn resident(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
 /// Waits until the process that began at `start` has ended; `false` when it has not after `limit`.
 pub fn wait_until_gone(pid: u32, start: u64, limit: Duration) -> io::Result<bool> {
     let Some(id) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(true) };

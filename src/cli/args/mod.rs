@@ -12,7 +12,7 @@ mod store;
 
 pub use chroot::Chroot;
 pub use images::{History, Inspect, Layers, List, Load, Prune, Remove, Save, SaveFormat, Tag};
-pub use mounts::{Mount, Mounts, PullPolicy, Umount, Wanted};
+pub use mounts::{Mount, Mounts, PullPolicy, Stats, Umount, Wanted};
 pub use registry::{
     Connection, Login, Logout, Manifest, ManifestCommand, ManifestInspect, Platforms, Pull, Search,
 };
@@ -103,6 +103,8 @@ pub enum Command {
     Umount(Umount),
     /// List mounts
     Mounts(Mounts),
+    /// Show what mounts were asked and did
+    Stats(Stats),
     /// Run a command, or a shell, in an image
     Chroot(Chroot),
     /// List images
@@ -149,7 +151,7 @@ pub enum Command {
 
 /// The commands by what they are for, in the order of the help text.
 pub const GROUPS: [(&str, &[&str]); 4] = [
-    ("Mounts", &["mount", "umount", "mounts", "chroot"]),
+    ("Mounts", &["mount", "umount", "mounts", "stats", "chroot"]),
     (
         "Images",
         &[

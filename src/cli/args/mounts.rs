@@ -104,3 +104,23 @@ pub struct Mounts {
     #[arg(long, value_name = "TEMPLATE")]
     pub format: Option<String>,
 }
+
+/// `shale stats`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  shale stats ./d
+  shale stats --format '{{.Dir}} {{.Requests.read}} {{.Content.bytes_decoded}}'
+  shale stats --format prometheus > /var/lib/node_exporter/shale.prom
+
+Fields:  .Dir .Image .ID .PID .Uptime (seconds) .Memory (bytes)
+         .Requests by kind (read, readdirplus, lookup, getattr ...), .Content by name (reads,
+         bytes_served, bytes_decoded, spans_decoded, bytes_cached, cache_hits, decode_nanos ...)")]
+pub struct Stats {
+    /// Mounted directories [default: all mounts of the store]
+    #[arg(value_name = "DIR", add = complete::mounts())]
+    pub directories: Vec<PathBuf>,
+    /// A Go template, `table TEMPLATE`, `json`, or `prometheus`
+    #[arg(long, value_name = "TEMPLATE")]
+    pub format: Option<String>,
+}
