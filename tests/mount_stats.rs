@@ -57,7 +57,8 @@ fn every_form_and_the_mounts_that_are_meant() {
     let template = stats(&bench, &["--format", "{{.Dir}} {{.Requests.write}}", dir]);
     assert_eq!(template.stdout, format!("{dir} 0\n"));
     let metrics = stats(&bench, &["--format", "prometheus"]).stdout;
-    let line = "shale_requests_total{mount=\"DIR\",image=\"docker.io/library/sample:1\",kind=\"write\"} 0";
+    let line =
+        "shale_requests_total{mount=\"DIR\",image=\"docker.io/library/sample:1\",kind=\"write\"} 0";
     assert!(metrics.lines().any(|found| found == line.replace("DIR", dir)), "{metrics}");
     for line in metrics.lines().filter(|line| !line.starts_with('#')) {
         let (name, value) = line.rsplit_once(' ').unwrap();

@@ -15,6 +15,7 @@
 //! It knows files by [`FileData`] only, and no names. It opens and starts nothing before the first
 //! read, so a mount may fork after opening it.
 
+mod budget;
 mod extract;
 mod flight;
 mod layers;
@@ -70,7 +71,7 @@ pub enum ContentError {
 /// What a [`Content`] may use.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Bytes of decoded spans kept in memory.
+    /// The most bytes of decoded spans kept in memory; fewer are while fewer are enough.
     pub cache: usize,
     /// Files of this many bytes and more (at least 128 KiB) are extracted into the store's
     /// `content/` when they are read whole; `None`: never.
@@ -81,7 +82,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cache: 12 << 20, extract_from: Some(1 << 20), read_ahead: true }
+        Self { cache: 16 << 20, extract_from: Some(1 << 20), read_ahead: true }
     }
 }
 

@@ -21,6 +21,7 @@ use std::time::Instant;
 
 use lru::LruCache;
 
+use super::budget::Budget;
 use super::flight::Flight;
 use super::layers::{Layer, Layers};
 use super::{ContentError, Stats};
@@ -43,8 +44,6 @@ type Key = (u32, SpanNo);
 #[derive(Debug)]
 pub(super) struct Spans {
     state: Mutex<State>,
-    /// Bytes the cache may hold.
-    limit: usize,
     spare: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
@@ -53,6 +52,7 @@ struct State {
     cache: LruCache<Key, Arc<Decoded>>,
     /// Bytes in the cache.
     bytes: usize,
+    budget: Budget<Key>,
     flights: HashMap<Key, Arc<Flight>>,
     /// The one parked last is last.
     parked: Vec<Parked>,
@@ -101,15 +101,16 @@ enum Plan<'a> {
 }
 
 impl Spans {
-    /// A cache of at most `limit` bytes (one span is always kept, whatever its size).
-    pub(super) fn new(limit: usize) -> Self {
+    /// A cache of at most `most` bytes (one span is always kept, whatever its size).
+    pub(super) fn new(most: usize) -> Self {
         let state = State {
             cache: LruCache::unbounded(),
             bytes: 0,
+            budget: Budget::new(most),
             flights: HashMap::new(),
             parked: Vec::new(),
         };
-        Self { state: Mutex::new(state), limit, spare: Arc::default() }
+        Self { state: Mutex::new(state), spare: Arc::default() }
     }
 
     /// The bytes of a span.
@@ -261,15 +262,17 @@ impl State {
 
     /// Puts a span into the cache. Gives back those that had to leave, to be dropped without the
     /// lock.
-    fn insert(&mut self, key: Key, span: &Arc<Decoded>, limit: usize) -> Vec<Arc<Decoded>> {
+    fn insert(&mut self, key: Key, span: &Arc<Decoded>) -> Vec<Arc<Decoded>> {
         let mut gone = Vec::new();
+        self.budget.decoded(&key);
         self.bytes += span.len();
         if let Some((_, old)) = self.cache.push(key, Arc::clone(span)) {
             self.bytes -= old.len();
             gone.push(old);
         }
-        while self.bytes > limit && self.cache.len() > 1 {
-            let Some((_, old)) = self.cache.pop_lru() else { break };
+        while self.bytes > self.budget.limit() && self.cache.len() > 1 {
+            let Some((key, old)) = self.cache.pop_lru() else { break };
+            self.budget.gone(key);
             self.bytes -= old.len();
             gone.push(old);
         }
@@ -313,7 +316,7 @@ impl Job<'_> {
             let park = if self.flights.len() == 0 { self.decoder.take() } else { None };
             let (gone, unparked) = {
                 let mut state = self.spans.lock();
-                let gone = state.insert(key, &span, self.spans.limit);
+                let gone = state.insert(key, &span);
                 self.stats.bytes_cached.store(state.bytes as u64, Relaxed);
                 // Before it lands: who waits for it may want the next one at once.
                 let small = self.layer.decoders_are_small();
