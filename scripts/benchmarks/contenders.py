@@ -233,3 +233,43 @@ class Docker(Contender):
 
     def pull(self, tag):
         self.machine.run("docker", "-H", self.socket, "pull", "-q", self.images.reference(tag))
+
+
+class Composefs(Contender):
+    """skopeo copy into an OCI layout, then composefs' own import and mount (EROFS and overlayfs).
+
+    The program comes from crates.io and takes minutes to build, once for a scratch directory."""
+
+    name = "composefs"
+
+    def __init__(self, machine, images):
+        super().__init__(machine, images)
+        tools = machine.scratch / "tools"
+        self.program = shutil.which("cfsctl") or tools / "bin" / "cfsctl"
+        if not pathlib.Path(self.program).exists():
+            machine.run("cargo", "install", "--quiet", "composefs-ctl", "--no-default-features", "--features", "oci",
+                        "--root", tools)
+        self.stored: set[str] = set()
+        self.reset()
+
+    def cfsctl(self, *words):
+        self.machine.run(self.program, "--repo", self.home / "repo", *words)
+
+    def reset(self):
+        super().reset()
+        self.stored.clear()
+        # Without fs-verity, which not every file system has.
+        self.machine.run(self.program, "init", "--insecure", self.home / "repo")
+
+    def pull(self, tag):
+        self.download(tag)
+        self.cfsctl("oci", "pull", f"oci:{self.home}/oci:{tag}", tag)
+        self.stored.add(tag)
+
+    def ensure(self, tag):
+        if tag not in self.stored:
+            self.pull(tag)
+
+    def mount(self, tag):
+        self.cfsctl("oci", "mount", tag, self.point)
+        return self.point

@@ -6,13 +6,15 @@ import sys
 
 import contenders
 import machine
+from growth import Growth
 from images import Images
+from layout import Layout
 from results import Results
 from rows import ROWS, Bench
 
 ALWAYS = [contenders.Native, contenders.Skopeo, contenders.Floor]
 PEERS = [contenders.Podman, contenders.Umoci, contenders.Overlayfs, contenders.FuseOverlayfs, contenders.Squashfuse]
-ON_REQUEST = [contenders.Docker]
+ON_REQUEST = [contenders.Docker, contenders.Composefs]
 
 
 def names(text: str) -> list[str]:
@@ -30,6 +32,7 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--with", type=names, default=[], dest="added")
     parser.add_argument("--without", type=names, default=[])
+    parser.add_argument("--growth", type=pathlib.Path)
     parser.add_argument("--json", type=pathlib.Path)
     parser.add_argument("--markdown", type=pathlib.Path)
     options = parser.parse_args()
@@ -54,6 +57,10 @@ def main() -> int:
     results = Results()
     bench = Bench(here, images, chosen, options.rounds, results)
     about = machine.describe(options.shale, options.scratch)
+    if options.growth:
+        growth = Growth(here, chosen["shale"], Layout(options.corpus / "oci"), options.rounds)
+        options.growth.write_text(growth.markdown(results.head(about)))
+        return 0
     output = options.json or options.scratch / "bench.json"
     for name in options.only:
         work, image = ROWS[name]

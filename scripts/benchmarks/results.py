@@ -88,7 +88,7 @@ class Results:
         return lines
 
     def print_all(self, machine: dict):
-        print(self._head(machine) + "\n")
+        print(self.head(machine) + "\n")
         lines = [["what", "image", "who", "median", "range", "n", "shale/it"], *self.table()]
         widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
         for previous, line in zip([lines[0], *lines], lines):
@@ -104,14 +104,14 @@ class Results:
         for note in self.notes:
             print(f"note: {note}")
 
-    def _head(self, machine: dict) -> str:
+    def head(self, machine: dict) -> str:
         versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
         return (f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, Linux "
                 f"{machine['kernel']}, {machine['system']}, {machine['file_system']}, {machine['date']}\n{versions}")
 
     def markdown(self, machine: dict) -> str:
         """A line a measure: Shale's median, then each other's with Shale's ratio to it."""
-        out = [self._head(machine), "", "| what | image | Shale | others (Shale takes so many times theirs) |",
+        out = [self.head(machine), "", "| what | image | Shale | others (Shale takes so many times theirs) |",
                "|---|---|---|---|"]
         for (measure, image), contenders in self.samples.items():
             own = self.median(measure, image, "shale")

@@ -73,15 +73,15 @@ def pull(bench: Bench, tag: str, *names: str):
 
 
 def pull_node(bench):
-    pull(bench, "node", "shale", "podman", "umoci", "docker", "skopeo", "floor")
+    pull(bench, "node", "shale", "podman", "umoci", "docker", "composefs", "skopeo", "floor")
 
 
 def pull_deep(bench):
-    pull(bench, "deep", "shale", "podman", "umoci", "docker", "skopeo")
+    pull(bench, "deep", "shale", "podman", "umoci", "docker", "composefs", "skopeo")
 
 
 def pull_million(bench):
-    pull(bench, "million", "shale", "podman", "umoci", "docker", "skopeo", "floor")
+    pull(bench, "million", "shale", "podman", "umoci", "docker", "composefs", "skopeo", "floor")
 
 
 # ---- mount -----------------------------------------------------------------------------------
@@ -107,15 +107,15 @@ def mount(bench: Bench, tag: str, *names: str):
 
 
 def mount_one(bench):
-    mount(bench, "one", "shale", "overlayfs", "podman", "fuse-overlayfs", "squashfuse")
+    mount(bench, "one", "shale", "overlayfs", "composefs", "podman", "fuse-overlayfs", "squashfuse")
 
 
 def mount_node(bench):
-    mount(bench, "node", "shale", "overlayfs", "podman", "fuse-overlayfs", "squashfuse")
+    mount(bench, "node", "shale", "overlayfs", "composefs", "podman", "fuse-overlayfs", "squashfuse")
 
 
 def mount_million(bench):
-    mount(bench, "million", "shale", "overlayfs")
+    mount(bench, "million", "shale", "overlayfs", "composefs")
 
 
 # ---- find and read ---------------------------------------------------------------------------
@@ -167,7 +167,7 @@ def server_memory(bench: Bench, contender: Contender, row: str) -> dict[str, flo
     return {f"memory after {row}, {kind}": sum(usage[kind] for usage in usages) / 2**20 for kind in usages[0]}
 
 
-PEERS = ("shale", "native", "overlayfs", "podman", "fuse-overlayfs", "squashfuse")
+PEERS = ("shale", "native", "overlayfs", "composefs", "podman", "fuse-overlayfs", "squashfuse")
 
 
 def find_node(bench):
@@ -175,7 +175,7 @@ def find_node(bench):
 
 
 def find_million(bench):
-    cold_and_warm(bench, "find", find_all, "million", "shale", "native", "overlayfs")
+    cold_and_warm(bench, "find", find_all, "million", "shale", "native", "overlayfs", "composefs")
 
 
 def read_node(bench):
