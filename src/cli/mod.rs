@@ -49,6 +49,7 @@ use std::io::Write as _;
 
 use clap::FromArgMatches;
 
+use crate::sys::memory;
 use args::{Cli, Command, Top};
 use context::Context;
 use error::{Error, status};
@@ -63,6 +64,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
     };
+    memory::keep_small();
     logger::start(cli.global.log_level.as_deref(), cli.global.verbose);
     let mut context = Context::new(&cli.global);
     let (Top::Plain(command) | Top::Image { command }) = cli.command;

@@ -42,7 +42,7 @@ impl Figures {
     pub fn parse(answer: &[u8]) -> Self {
         let text = answer.split(|byte| *byte == 0).next().unwrap_or_default();
         let lines = text.split(|byte| *byte == b'\n');
-        Self(lines.filter_map(|line| figure(line)).collect())
+        Self(lines.filter_map(figure).collect())
     }
 
     /// As an answer.

@@ -44,11 +44,11 @@ unsafe impl<const SIZE: usize> Ioctl for Read<SIZE> {
 /// ENOTTY where nobody knows the request.
 pub fn read<const SIZE: usize>(fd: impl AsFd, request: u32) -> io::Result<[u8; SIZE]> {
     let (group, number) = (request.to_le_bytes()[1], request.to_le_bytes()[0]);
-    if rustix::ioctl::opcode::read::<[u8; SIZE]>(group, number) != Opcode::from(request) {
+    if rustix::ioctl::opcode::read::<[u8; SIZE]>(group, number) != request {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     // SAFETY: see `Read`; the request was just checked to read exactly `SIZE` bytes.
-    unsafe { ioctl(fd, Read { request: request.into(), bytes: [0; SIZE] }) }.map_err(Into::into)
+    unsafe { ioctl(fd, Read { request, bytes: [0; SIZE] }) }.map_err(Into::into)
 }
 
 #[cfg(test)]
