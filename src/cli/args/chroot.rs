@@ -13,7 +13,7 @@ use crate::chroot::Volume;
 Examples:
   shale chroot debian:12                         A shell
   shale chroot python:3 -- python3 -c 'print(1)'
-  shale chroot --volume ./src:/src:ro -w /src gcc:13 make
+  shale chroot -v ./src:/src:ro -w /src gcc:13 make
   shale chroot --keep ./changes debian:12 apt-get install -y hello
 
 Changes are forgotten, unless --keep says where to keep them. A normal user becomes root inside a
@@ -39,7 +39,7 @@ pub struct Chroot {
     #[arg(short, long, value_name = "USER[:GROUP]")]
     pub user: Option<String>,
     /// Show a directory or file of this machine inside
-    #[arg(long, value_name = "HOST:DIR[:ro]", value_parser = volume)]
+    #[arg(short = 'v', long, value_name = "HOST:DIR[:ro]", value_parser = volume)]
     pub volume: Vec<Volume>,
     /// Refuse writes
     #[arg(long, conflicts_with = "keep")]
@@ -50,6 +50,11 @@ pub struct Chroot {
     /// `host` or `none`
     #[arg(long, value_name = "NETWORK", default_value = "host", value_parser = ["host", "none"])]
     pub net: String,
+    // In the place of the global option, whose `-v` is Docker's volume here; clap hands its value
+    // to that one.
+    /// Say more: log what is done (twice: in detail)
+    #[arg(long, action = clap::ArgAction::Count, help_heading = "Global options")]
+    pub verbose: u8,
 }
 
 fn volume(text: &str) -> Result<Volume, String> {
