@@ -28,13 +28,18 @@ mod stage;
 mod terminal;
 mod user;
 
+use std::fs::DirBuilder;
 use std::io::{self, PipeReader, Read};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
-use rustix::process::{Pid, Signal, WaitOptions};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount,
+};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
 use rustix::thread::UnshareFlags;
 
 pub use command::Wishes;
@@ -47,7 +52,7 @@ use crate::fuse::{self, MountError, MountOptions, MountPoint, Session};
 use crate::mount;
 use crate::store::{Store, StoredImage};
 use crate::sys::namespace;
-use crate::sys::process::{Guardian, detach, fork_child, is_real_root};
+use crate::sys::process::{Guardian, detach, fork_child, is_real_root, readable_within};
 use crate::sys::signal::Blocked;
 use inside::Inside;
 use keep::Kept;
@@ -107,6 +112,9 @@ pub enum ChrootError {
 /// Requests of one command come one after another: more threads would only cost memory.
 const SERVER_THREADS: usize = 2;
 
+/// How long the server may take to end after the command.
+const TO_TIDY_UP: Duration = Duration::from_secs(2);
+
 /// Runs a command in `image` and returns its exit status (128 plus the number of the signal that
 /// ended it). The calling process must have one thread, and is good for nothing else afterwards:
 /// it has moved into other namespaces.
@@ -157,7 +165,7 @@ pub fn run(
     // The server is not reaped before its end, so its number stays its own.
     let code = init::supervise(init, Some(init), &signals).map_err(ChrootError::Process)?;
     terminal.give_back();
-    end(server);
+    end(server, &scratch);
     outcome(code, report)
 }
 
@@ -177,9 +185,12 @@ fn outcome(code: u8, mut report: PipeReader) -> Result<u8, ChrootError> {
     Err(ChrootError::Inside { code, message: String::from_utf8_lossy(&message).into_owned() })
 }
 
-/// A directory, made when missing, as an absolute path.
+/// A private directory, made when missing, as an absolute path.
 fn directory(path: &Path) -> Result<PathBuf, ChrootError> {
-    std::fs::create_dir_all(path)
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
         .and_then(|()| path.canonicalize())
         .map_err(|source| ChrootError::Directory { path: path.to_owned(), source })
 }
@@ -225,9 +236,15 @@ fn serve(file_system: Arc<ImageFs>, connection: OwnedFd, guardian: &Guardian) ->
     u8::from(served.is_err())
 }
 
-/// Ends the server, so that nothing is left when the command is done. Nobody uses its files now.
-fn end(server: Pid) {
-    // One that has ended by itself is not there to be killed, or waited for.
-    let _ = rustix::process::kill_process(server, Signal::KILL);
-    let _ = rustix::process::waitpid(Some(server), WaitOptions::empty());
+/// Ends the server, so that nothing is left when the command is done. Unmounted, it ends by itself
+/// and removes what it was making in the store.
+fn end(server: Pid, scratch: &Path) {
+    // Whatever fails here, the last resort works, also on one that has ended: it is not reaped yet.
+    let _ = unmount(scratch.join("lower"), UnmountFlags::DETACH);
+    let ended = pidfd_open(server, PidfdFlags::empty())
+        .is_ok_and(|server| readable_within(&server, TO_TIDY_UP).unwrap_or(false));
+    if !ended {
+        let _ = kill_process(server, Signal::KILL);
+    }
+    let _ = waitpid(Some(server), WaitOptions::empty());
 }

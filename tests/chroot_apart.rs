@@ -175,4 +175,7 @@ fn many_run_at_once() {
     }
     let leases = fs::read_dir(bench.store.path.join("ingest")).unwrap().count();
     assert_eq!(leases, 0, "something is still held");
+    // The store is as clean as before.
+    let verified = shale(&bench.store).arg("verify").output().unwrap();
+    assert!(verified.status.success(), "{verified:?}");
 }

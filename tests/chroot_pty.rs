@@ -62,6 +62,18 @@ impl Terminal {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
+
+    /// Waits until everything on the terminal has ended, and gives the status.
+    fn end(mut self) -> Option<i32> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.script.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(start.elapsed() < Duration::from_secs(30), "the command does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
 }
 
 impl Drop for Terminal {
@@ -105,7 +117,7 @@ fn a_shell_has_job_control() {
     terminal.keys("tty; stty size; exit 7\r");
     terminal.wait("/dev/console");
     terminal.wait("0 0");
-    assert_eq!(terminal.script.wait().unwrap().code(), Some(7));
+    assert_eq!(terminal.end(), Some(7));
 }
 
 #[test]
@@ -119,7 +131,7 @@ fn keys_reach_a_command_once_and_its_status_comes_back() {
     terminal.wait("started");
     terminal.keys("\x03");
     terminal.wait("count=1");
-    assert_eq!(terminal.script.wait().unwrap().code(), Some(3));
+    assert_eq!(terminal.end(), Some(3));
 }
 
 #[test]
@@ -150,6 +162,6 @@ fn a_stopped_command_goes_on_and_the_caller_gets_the_terminal_back() {
     std::thread::sleep(Duration::from_millis(300));
     terminal.keys("line\r");
     terminal.wait("got:line");
-    terminal.keys("exit\r");
-    terminal.script.wait().unwrap();
+    terminal.keys("exit 6\r");
+    assert_eq!(terminal.end(), Some(6));
 }

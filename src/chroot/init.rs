@@ -9,7 +9,7 @@
 
 use std::io;
 
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, wait, waitpid};
 
 use crate::sys::signal::Blocked;
 
@@ -44,8 +44,12 @@ pub(super) fn supervise(child: Pid, whom: Option<Pid>, signals: &Blocked) -> io:
             }
             continue;
         }
-        // One SIGCHLD may stand for several ends.
-        while let Ok(Some((pid, status))) = rustix::process::waitpid(whom, WaitOptions::NOHANG) {
+        // One SIGCHLD may stand for several ends. (`waitpid` of nobody is the process group.)
+        let next = || match whom {
+            Some(pid) => waitpid(Some(pid), WaitOptions::NOHANG),
+            None => wait(WaitOptions::NOHANG),
+        };
+        while let Ok(Some((pid, status))) = next() {
             if pid == child {
                 return Ok(exit_code(status));
             }

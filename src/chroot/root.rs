@@ -64,6 +64,9 @@ pub struct RootError {
     pub source: io::Error,
 }
 
+/// Overlay wants extended attributes and whiteouts of the file system that takes the changes.
+const NOT_THERE: &str = "keep changes there (ext4, xfs, btrfs or tmpfs can take them)";
+
 pub(super) trait At<T> {
     fn at(self, step: &'static str, path: &Path) -> Result<T, RootError>;
 }
@@ -145,8 +148,11 @@ fn mount_overlay(plan: &Plan<'_>) -> Result<(), RootError> {
     );
     let options = std::ffi::CString::new(options).map_err(io::Error::from);
     let options = options.at("name the layers of", scratch)?;
-    mount::mount("shale", "root", "overlay", MountFlags::empty(), options.as_c_str())
-        .at("mount the overlay at", &scratch.join("root"))?;
+    let mounted = mount::mount("shale", "root", "overlay", MountFlags::empty(), options.as_c_str());
+    match plan.keep {
+        Some(keep) => mounted.at(NOT_THERE, keep)?,
+        None => mounted.at("mount the overlay at", &scratch.join("root"))?,
+    }
     rustix::process::chdir("root").at("enter", &scratch.join("root"))
 }
 

@@ -16,9 +16,11 @@ Examples:
   shale chroot -v ./src:/src:ro -w /src gcc:13 make
   shale chroot --keep ./changes debian:12 apt-get install -y hello
 
-Changes are forgotten, unless --keep says where to keep them. A normal user becomes root inside a
-user namespace; the users of the image exist there when /etc/subuid has a range and newuidmap is
-installed. The exit status is the command's; 125, 126 and 127 are as Docker's.
+A COMMAND takes the place of the image's Entrypoint and Cmd. Changes are forgotten, unless --keep says
+where to keep them. The exit status is the command's; 125, 126 and 127 are as Docker's.
+
+A normal user becomes root inside a user namespace; the users of the image exist there when
+/etc/subuid has a range and newuidmap is installed, else only the one that runs the command.
 
 This is no isolation against a hostile image: as root, its programs run with root's rights and with
 the host's network.")]
