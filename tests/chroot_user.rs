@@ -49,8 +49,13 @@ impl UserBench {
 
     /// `shale chroot ARGUMENTS` as nobody, with `range` in /etc/subuid and /etc/subgid.
     fn chroot(&self, range: &str, arguments: &[&str]) -> (i32, String, String) {
+        self.chroot_with("0666", range, arguments)
+    }
+
+    /// The same where /dev/fuse has this mode.
+    fn chroot_with(&self, mode: &str, range: &str, arguments: &[&str]) -> (i32, String, String) {
         let script = "set -e; mkdir -p \"$top/dev\"; mount -t tmpfs -o mode=755 none \"$top/dev\"
-            mknod -m 666 \"$top/dev/fuse\" c 10 229; mount --bind \"$top/dev/fuse\" /dev/fuse
+            mknod -m $mode \"$top/dev/fuse\" c 10 229; mount --bind \"$top/dev/fuse\" /dev/fuse
             echo \"$range\" >\"$top/dev/range\"; touch /etc/subuid /etc/subgid
             mount --bind \"$top/dev/range\" /etc/subuid; mount --bind \"$top/dev/range\" /etc/subgid
             cd /; exec setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all \
@@ -60,6 +65,7 @@ impl UserBench {
             .args(arguments)
             .env("top", self.path(""))
             .env("range", range)
+            .env("mode", mode)
             .env("HOME", self.path(""))
             .stdin(Stdio::null())
             .output();
@@ -98,6 +104,16 @@ fn without_a_range_there_is_one_user_of_any_number() {
         bench.chroot("", &["-u", "daemon:mail", "debian:12", "--", "sh", "-ec", script]);
     let wanted = "daemon\nmail\nCapEff:\t0000000000000000\ndaemon\n";
     assert_eq!((code, &*out), (0, wanted), "{error}");
+}
+
+#[test]
+fn without_leave_to_open_the_device_the_hint_says_what_to_do() {
+    let Some(corpus) = Corpus::find() else { return };
+    let bench = UserBench::new(&corpus);
+    let (code, _, error) = bench.chroot_with("0600", "", &["debian:12", "true"]);
+    assert_eq!(code, 125, "{error}");
+    assert!(error.starts_with("shale: /dev/fuse may not be opened"), "{error}");
+    assert!(error.contains("hint: ") && error.contains("chmod 0666 /dev/fuse"), "{error}");
 }
 
 #[test]

@@ -45,6 +45,7 @@ fn refusal(error: ChrootError) -> Error {
             };
         }
         ChrootError::Inside { code, .. } => (*code, None),
+        ChrootError::Mount(error) => (NOT_STARTED, error.hint().map(str::to_owned)),
         ChrootError::Namespaces(_) => (NOT_STARTED, Some(namespaces_hint())),
         ChrootError::Keep(KeepError::OtherImage { .. } | KeepError::Foreign { .. }) => {
             (NOT_STARTED, Some("choose an empty or missing directory with `--keep`".to_owned()))

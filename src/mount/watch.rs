@@ -5,16 +5,20 @@
 //! connection open, and readers waiting for ever.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use super::{Error, record};
-use crate::fuse::MountPoint;
+use crate::fuse::{FSTYPE, MountPoint};
 use crate::store::Store;
 use crate::sys::process;
 
 /// How long one wait is; then the next begins.
 const A_WHILE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Looks at what a server left, and the time between them.
+const ATTEMPTS: u32 = 200;
+const BETWEEN: Duration = Duration::from_millis(50);
 
 /// Starts the watcher of the process `pid`, which serves the mount at `mountpoint`. Before that
 /// process opens the device, or in one that has never had it open.
@@ -29,12 +33,22 @@ pub(super) fn start(store: &Store, mountpoint: &Path, pid: u32) -> Result<(), Er
             Ok(())
         });
         // Nobody is left to hear of a failure; the next mount or `umount` meets it again.
-        u8::from(waited.is_err() || clean(store, place).is_err())
+        u8::from(waited.is_err() || clean(store, &place).is_err())
     };
     process::fork_child(watch).map(drop).map_err(Error::Fork)
 }
 
-fn clean(store: &Store, place: PathBuf) -> Result<(), Error> {
-    record::clean_place(store, &MountPoint::find(&place)?)?;
+/// The threads of a process end one after another, and the last takes the connection and the lock
+/// on the record with it: tries until that has come about.
+fn clean(store: &Store, place: &Path) -> Result<(), Error> {
+    for _ in 0..ATTEMPTS {
+        let point = MountPoint::find(place)?;
+        let ours = point.mount()?.is_some_and(|mount| mount.fstype == FSTYPE);
+        if record::clean_place(store, &point)? || !ours {
+            break;
+        }
+        drop(point);
+        std::thread::sleep(BETWEEN);
+    }
     Ok(())
 }
