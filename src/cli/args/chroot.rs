@@ -80,13 +80,13 @@ mod tests {
 
     #[test]
     fn v_is_a_volume_here_and_verbose_stays_global() {
-        let words = "shale chroot --verbose -v /a:/b -v /c:/d:ro --verbose x -v";
+        let words = "shale chroot --verbose -v /a:/b -v /c:/d:ro --verbose x ls -v";
         let matches = command().try_get_matches_from(words.split(' ')).expect(words);
         let cli = Cli::from_arg_matches(&matches).expect(words);
         assert_eq!(cli.global.verbose, 2);
         let Top::Plain(Command::Chroot(chroot)) = cli.command else { panic!("{words}") };
         assert_eq!(chroot.volume.len(), 2);
-        assert_eq!(chroot.command, ["-v"]);
+        assert_eq!(chroot.command, ["ls", "-v"]);
         let words = "shale -v chroot x";
         let matches = command().try_get_matches_from(words.split(' ')).expect(words);
         assert_eq!(Cli::from_arg_matches(&matches).expect(words).global.verbose, 1);
