@@ -5,7 +5,7 @@
 //! ```text
 //! caller's shale   in fresh mount, IPC and UTS namespaces (a user namespace too without root);
 //!   |              mounts the image on a tmpfs of its own and waits
-//!   +- server      answers the kernel for that mount; dies with its parent
+//!   +- server      answers the kernel for that mount, in a session of its own; dies with its parent
 //!   +- init        process 1 of a PID namespace; overlay, pivot_root, /proc, /dev; dies with its
 //!        |         parent, and everything in the namespace with it
 //!        +- the command
@@ -18,21 +18,32 @@
 //! the host's devices and network unless asked otherwise.
 
 mod command;
+mod execute;
 mod identity;
 mod init;
+mod inside;
+mod keep;
 mod root;
+mod stage;
+mod terminal;
 mod user;
 
-use std::io::{self, PipeReader, Read, Write};
+use std::fs::DirBuilder;
+use std::io::{self, PipeReader, Read};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
-use rustix::process::{Pid, Signal, set_parent_process_death_signal};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount,
+};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
 use rustix::thread::UnshareFlags;
 
 pub use command::Wishes;
+pub use keep::KeepError;
 pub use root::Volume;
 
 use crate::content::{self, Content};
@@ -41,8 +52,11 @@ use crate::fuse::{self, MountError, MountOptions, MountPoint, Session};
 use crate::mount;
 use crate::store::{Store, StoredImage};
 use crate::sys::namespace;
-use crate::sys::process::{fork_child, is_real_root};
+use crate::sys::process::{Guardian, detach, fork_child, is_real_root, readable_within};
 use crate::sys::signal::Blocked;
+use inside::Inside;
+use keep::Kept;
+use terminal::Terminal;
 
 /// What to run, and around what.
 #[derive(Debug, Clone, Default)]
@@ -79,6 +93,9 @@ pub enum ChrootError {
         /// What the system said.
         source: io::Error,
     },
+    /// The directory for changes cannot be used.
+    #[error(transparent)]
+    Keep(#[from] KeepError),
     /// A process cannot be started or waited for.
     #[error("cannot start the command's processes: {0}")]
     Process(io::Error),
@@ -92,11 +109,11 @@ pub enum ChrootError {
     },
 }
 
-/// The exit code of a run that failed before the command.
-const FAILED: u8 = 125;
-
 /// Requests of one command come one after another: more threads would only cost memory.
 const SERVER_THREADS: usize = 2;
+
+/// How long the server may take to end after the command.
+const TO_TIDY_UP: Duration = Duration::from_secs(2);
 
 /// Runs a command in `image` and returns its exit status (128 plus the number of the signal that
 /// ended it). The calling process must have one thread, and is good for nothing else afterwards:
@@ -111,9 +128,11 @@ pub fn run(
     request: &Request,
 ) -> Result<u8, ChrootError> {
     let signals = Blocked::new(&init::PASSED_ON).map_err(ChrootError::Process)?;
+    let terminal = Terminal::remember();
     // Opened before the namespaces change, while every path means what the user meant.
     let view = mount::View::of(store, image, name)?;
-    let (scratch, keep) = prepare(store, request)?;
+    let _in_use = store.lease_in_use(&view.pinned).map_err(mount::Error::from)?;
+    let scratch = directory(&store.root().join("chroot"))?;
     let unprivileged = !is_real_root();
     let identities = enter_namespaces(request.no_network)?;
     let limited = identities == Some(identity::Identities::Single);
@@ -122,14 +141,19 @@ pub fn run(
     let content = Content::open(store.clone(), view.layers, content::Options::default());
     let file_system = Arc::new(ImageFs::new(view.tree, content, shown));
     let connection = mount_image(&scratch, image)?;
-    fork_child(|| serve(file_system, connection)).map_err(ChrootError::Process)?;
+    let guardian = Guardian::this().map_err(ChrootError::Process)?;
+    let server = fork_child(|| serve(file_system, connection, &guardian));
+    let server = pid(server.map_err(ChrootError::Process)?)?;
+    // After that fork: only the processes that use the directory have its lock.
+    let kept = request.keep.as_deref().map(|path| Kept::open(path, &image.id)).transpose()?;
 
     let inside = Inside {
         image,
         request,
         scratch: &scratch,
-        keep: keep.as_deref(),
+        keep: kept.as_ref().map(Kept::path),
         signals: &signals,
+        guardian: &guardian,
         unprivileged,
         limited,
     };
@@ -137,7 +161,11 @@ pub fn run(
     namespace::leave(UnshareFlags::NEWPID).map_err(ChrootError::Namespaces)?;
     let init = fork_child(|| inside.init(&mut reporter)).map_err(ChrootError::Process)?;
     drop(reporter);
-    let code = init::supervise(pid(init)?, &signals).map_err(ChrootError::Process)?;
+    let init = pid(init)?;
+    // The server is not reaped before its end, so its number stays its own.
+    let code = init::supervise(init, Some(init), &signals).map_err(ChrootError::Process)?;
+    terminal.give_back();
+    end(server, &scratch);
     outcome(code, report)
 }
 
@@ -157,16 +185,14 @@ fn outcome(code: u8, mut report: PipeReader) -> Result<u8, ChrootError> {
     Err(ChrootError::Inside { code, message: String::from_utf8_lossy(&message).into_owned() })
 }
 
-/// The directories, as absolute paths.
-fn prepare(store: &Store, request: &Request) -> Result<(PathBuf, Option<PathBuf>), ChrootError> {
-    let absolute = |path: &Path| {
-        std::fs::create_dir_all(path)
-            .and_then(|()| path.canonicalize())
-            .map_err(|source| ChrootError::Directory { path: path.to_owned(), source })
-    };
-    let scratch = absolute(&store.root().join("chroot"))?;
-    let keep = request.keep.as_deref().map(absolute).transpose()?;
-    Ok((scratch, keep))
+/// A private directory, made when missing, as an absolute path.
+fn directory(path: &Path) -> Result<PathBuf, ChrootError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .and_then(|()| path.canonicalize())
+        .map_err(|source| ChrootError::Directory { path: path.to_owned(), source })
 }
 
 /// Leaves the host's namespaces; `Some` when that took a user namespace.
@@ -183,6 +209,9 @@ fn enter_namespaces(no_network: bool) -> Result<Option<identity::Identities>, Ch
     // What is mounted from here on must not spread to the host.
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .map_err(|error| ChrootError::Namespaces(error.into()))?;
+    if no_network {
+        namespace::loopback_up().map_err(ChrootError::Namespaces)?;
+    }
     Ok(identities)
 }
 
@@ -197,94 +226,25 @@ fn mount_image(scratch: &Path, image: &StoredImage) -> Result<OwnedFd, ChrootErr
     Ok(fuse::attach(&MountPoint::find(&lower)?, &options)?)
 }
 
-fn serve(file_system: Arc<ImageFs>, connection: OwnedFd) -> u8 {
-    let served = set_parent_process_death_signal(Some(Signal::KILL))
-        .map_err(io::Error::from)
+/// The server. In a session of its own no key of the terminal reaches it: it must not stop when the
+/// command does. Of what the caller has open it keeps standard error, to say what is damaged.
+fn serve(file_system: Arc<ImageFs>, connection: OwnedFd, guardian: &Guardian) -> u8 {
+    let served = guardian
+        .bind()
+        .and_then(|()| detach(rustix::stdio::stderr().try_clone_to_owned()?.into()))
         .and_then(|()| Session::start(file_system, connection, SERVER_THREADS)?.serve());
     u8::from(served.is_err())
 }
 
-/// What process 1 needs to know.
-struct Inside<'a> {
-    image: &'a StoredImage,
-    request: &'a Request,
-    scratch: &'a Path,
-    keep: Option<&'a Path>,
-    signals: &'a Blocked,
-    unprivileged: bool,
-    limited: bool,
-}
-
-impl Inside<'_> {
-    /// Process 1: builds the root, starts the command, waits. What fails before the command runs
-    /// goes to `reporter`, which `exec` closes.
-    fn init(&self, reporter: &mut io::PipeWriter) -> u8 {
-        match self.start(reporter) {
-            Ok(command) => init::supervise(command, self.signals).unwrap_or(FAILED),
-            Err(message) => {
-                // If nobody listens any more, the exit code alone has to do.
-                let _ = reporter.write_all(message.as_bytes());
-                FAILED
-            }
-        }
+/// Ends the server, so that nothing is left when the command is done. Unmounted, it ends by itself
+/// and removes what it was making in the store.
+fn end(server: Pid, scratch: &Path) {
+    // Whatever fails here, the last resort works, also on one that has ended: it is not reaped yet.
+    let _ = unmount(scratch.join("lower"), UnmountFlags::DETACH);
+    let ended = pidfd_open(server, PidfdFlags::empty())
+        .is_ok_and(|server| readable_within(&server, TO_TIDY_UP).unwrap_or(false));
+    if !ended {
+        let _ = kill_process(server, Signal::KILL);
     }
-
-    fn start(&self, reporter: &mut io::PipeWriter) -> Result<Pid, String> {
-        let text = |error: &dyn std::error::Error| error.to_string();
-        set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| text(&error))?;
-        // pivot_root moves every process of a mount namespace: the server's must not be ours.
-        namespace::leave(UnshareFlags::NEWNS).map_err(|error| text(&error))?;
-        let hostname = self.image.short_id();
-        root::enter(&root::Plan {
-            scratch: self.scratch,
-            keep: self.keep,
-            volumes: &self.request.volumes,
-            read_only: self.request.read_only,
-            unprivileged: self.unprivileged,
-            hostname: &hostname,
-        })
-        .map_err(|error| text(&error))?;
-        let (user, command) = self.resolve(&hostname).map_err(|error| text(&error))?;
-        let child = fork_child(|| {
-            if self.signals.release().is_err() {
-                return FAILED;
-            }
-            let (code, error) = init::execute(&command, &user, self.limited);
-            let message = self.explain(&command.argv[0], &error);
-            let _ = reporter.write_all(message.as_bytes());
-            code
-        });
-        let child = child.map_err(|error| text(&error))?;
-        pid(child).map_err(|error| text(&error))
-    }
-
-    fn resolve(&self, hostname: &str) -> Result<(user::User, command::Command), user::UserError> {
-        let config = &self.image.config.config;
-        let defaults = command::Defaults {
-            env: config.env.clone(),
-            entrypoint: config.entrypoint.clone(),
-            cmd: config.cmd.clone(),
-            working_dir: config.working_dir.clone(),
-            user: config.user.clone(),
-        };
-        let wishes = &self.request.wishes;
-        let file = |path| std::fs::read(path).unwrap_or_default();
-        let wanted = wishes.user.as_deref().unwrap_or(&defaults.user);
-        let user = user::resolve(wanted, &file("/etc/passwd"), &file("/etc/group"))?;
-        let command =
-            command::compose(&defaults, wishes, &user, hostname, |name| std::env::var(name).ok());
-        Ok((user, command))
-    }
-
-    fn explain(&self, program: &str, error: &io::Error) -> String {
-        let architecture = &self.image.config.architecture;
-        match error.raw_os_error() {
-            Some(libc::ENOEXEC) => format!(
-                "{program}: this machine cannot execute it (the image is for {architecture}); \
-                 other architectures need binfmt_misc, e.g. the package qemu-user-static"
-            ),
-            Some(libc::ENOENT) => format!("{program}: not found in the image"),
-            _ => format!("{program}: {error}"),
-        }
-    }
+    let _ = waitpid(Some(server), WaitOptions::empty());
 }

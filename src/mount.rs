@@ -13,7 +13,7 @@
 //! server unmount; when somebody still uses files there, the name goes away at once and the server
 //! ends with the last user. A second signal ends it at once. A server that is killed leaves a dead
 //! mount, which [`list`] shows and [`umount()`], [`clean`] and the next [`mount`] on that place
-//! remove.
+//! remove; with [`Options::auto_unmount`] a watcher does, at once.
 //!
 //! **Does not** fetch anything, and does not decide which image a name stands for.
 
@@ -23,6 +23,7 @@ mod server;
 mod stats;
 mod umount;
 mod view;
+mod watch;
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -51,6 +52,12 @@ pub struct Options {
     pub suid: bool,
     /// Let device files have their effect. Root only.
     pub dev: bool,
+    /// Let no program be executed from it.
+    pub noexec: bool,
+    /// Unmount also when the server is killed, by a process that waits for that.
+    pub auto_unmount: bool,
+    /// What the mount table shows as the source; `None`: the image's name.
+    pub source: Option<String>,
     /// Show everything as owned by this user.
     pub uid: Option<u32>,
     /// Show everything as owned by this group.
@@ -77,6 +84,12 @@ pub fn mount(
         Ok(_) => Ok(record),
         Err(source) => Err(Error::NoAnswer { path: place.clone(), source }),
     });
+    let record = record.and_then(|record| {
+        if options.auto_unmount {
+            watch::start(store, &place, record.pid)?;
+        }
+        Ok(record)
+    });
     record.inspect_err(|_| {
         // The first error is the one to report, and nothing may be mounted any more.
         let _ = fuse::detach(&place, true);
@@ -92,6 +105,9 @@ pub fn mount_foreground(
     options: &Options,
     ready: impl FnOnce(&MountRecord),
 ) -> Result<(), Error> {
+    if options.auto_unmount {
+        watch::start(store, mountpoint, std::process::id())?;
+    }
     let (server, lease) = prepare(store, view, mountpoint, options)?;
     let place = server.mountpoint().to_owned();
     let served = server.run(|record| {
@@ -117,10 +133,11 @@ fn prepare(
     }
     point.check_usable()?;
     let how = MountOptions {
-        source: view.image.clone(),
+        source: options.source.as_ref().unwrap_or(&view.image).clone(),
         allow_other: options.allow_other,
         suid: options.suid,
         dev: options.dev,
+        noexec: options.noexec,
     };
     let connection = fuse::attach(&point, &how)?;
     Ok(Server::new(store.clone(), view, point.path().to_owned(), connection, options))

@@ -56,7 +56,7 @@ fn chroot_passes_statuses_on_and_says_what_is_missing() {
     }
     for (arguments, expected, words) in [
         (&["IMAGE", "/no/such"][..], 127, "not found in the image"),
-        (&["IMAGE", "/etc/passwd"][..], 126, "Permission denied"),
+        (&["IMAGE", "/etc/passwd"][..], 126, "permission denied"),
         (&["-u", "nosuch", "IMAGE", "true"][..], 125, "/etc/passwd does not name it"),
     ] {
         let (code, _, error) = run(&store, &corpus, arguments);

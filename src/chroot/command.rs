@@ -23,7 +23,7 @@ pub struct Defaults {
 pub struct Wishes {
     /// The command; empty takes the image's.
     pub command: Vec<String>,
-    /// `NAME=VALUE`, or `NAME` to pass the caller's value on.
+    /// `NAME=VALUE`, or `NAME` to pass the caller's value on, or to have none when it has none.
     pub env: Vec<String>,
     /// Instead of WorkingDir.
     pub working_dir: Option<String>,
@@ -40,6 +40,13 @@ pub struct Command {
     pub env: Vec<(String, String)>,
     /// Absolute.
     pub working_dir: String,
+}
+
+impl Command {
+    /// A variable of its environment, empty when it is not set.
+    pub(super) fn variable(&self, name: &str) -> &str {
+        self.env.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+    }
 }
 
 /// Where programs are searched when the image does not say: Docker's default.
@@ -70,14 +77,16 @@ pub fn compose(
     if let Some(terminal) = caller("TERM") {
         set(&mut env, "TERM", terminal);
     }
-    for line in defaults.env.iter().chain(&wishes.env) {
+    for (name, value) in defaults.env.iter().filter_map(|line| line.split_once('=')) {
+        set(&mut env, name, value.to_owned());
+    }
+    for line in &wishes.env {
         match line.split_once('=') {
             Some((name, value)) => set(&mut env, name, value.to_owned()),
-            None => {
-                if let Some(value) = caller(line) {
-                    set(&mut env, line, value);
-                }
-            }
+            None => match caller(line) {
+                Some(value) => set(&mut env, line, value),
+                None => env.retain(|(name, _)| name != line),
+            },
         }
     }
     let working_dir = wishes.working_dir.as_deref().unwrap_or(&defaults.working_dir);
@@ -135,7 +144,7 @@ mod tests {
     fn a_command_takes_the_place_of_entrypoint_and_cmd() {
         let wishes = Wishes {
             command: vec!["ls".into(), "/".into()],
-            env: vec!["LANG".into(), "A=b=c".into(), "UNSET".into()],
+            env: vec!["LANG".into(), "A=b=c".into(), "UNSET".into(), "HOSTNAME".into()],
             working_dir: Some("tmp".into()),
             user: None,
         };
@@ -144,7 +153,7 @@ mod tests {
         assert_eq!(command.working_dir, "/tmp");
         assert_eq!(value(&command, "LANG"), Some("my-LANG"));
         assert_eq!(value(&command, "A"), Some("b=c"));
-        assert_eq!(value(&command, "UNSET"), None);
+        assert_eq!((value(&command, "UNSET"), value(&command, "HOSTNAME")), (None, None));
     }
 
     #[test]

@@ -7,14 +7,10 @@
 //! Keys on a terminal reach the whole foreground group by themselves: only signals that a process
 //! sent are passed on, or the command would see every Ctrl-C twice.
 
-use std::ffi::OsStr;
 use std::io;
-use std::os::unix::process::CommandExt;
 
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, wait, waitpid};
 
-use super::command::Command;
-use super::user::User;
 use crate::sys::signal::Blocked;
 
 /// Signals that mean something to the command.
@@ -30,16 +26,13 @@ pub(super) const PASSED_ON: [i32; 9] = [
     libc::SIGCHLD,
 ];
 
-/// Docker's exit codes for a command that cannot be started.
-const NOT_EXECUTABLE: u8 = 126;
-const NOT_FOUND: u8 = 127;
-
-/// Waits for `child` and passes signals on to it. The exit status is the child's, or 128 plus the
+/// Waits for `child` and passes signals on to it, reaping it and what else ends: every child when
+/// `whom` is `None`, as process 1 must. The exit status is the child's, or 128 plus the
 /// number of the signal that ended it.
 ///
 /// # Errors
 /// What waiting reports.
-pub(super) fn supervise(child: Pid, signals: &Blocked) -> io::Result<u8> {
+pub(super) fn supervise(child: Pid, whom: Option<Pid>, signals: &Blocked) -> io::Result<u8> {
     loop {
         let received = signals.wait()?;
         if received.signal != libc::SIGCHLD {
@@ -51,8 +44,12 @@ pub(super) fn supervise(child: Pid, signals: &Blocked) -> io::Result<u8> {
             }
             continue;
         }
-        // One SIGCHLD may stand for several ends; as process 1 the orphans are ours too.
-        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+        // One SIGCHLD may stand for several ends. (`waitpid` of nobody is the process group.)
+        let next = || match whom {
+            Some(pid) => waitpid(Some(pid), WaitOptions::NOHANG),
+            None => wait(WaitOptions::NOHANG),
+        };
+        while let Ok(Some((pid, status))) = next() {
             if pid == child {
                 return Ok(exit_code(status));
             }
@@ -67,45 +64,4 @@ fn exit_code(status: WaitStatus) -> u8 {
         (None, None) => 1,
     };
     u8::try_from(code).unwrap_or(u8::MAX)
-}
-
-/// Becomes `user` and then the command. Returns only when that fails: the exit code and why.
-pub(super) fn execute(command: &Command, user: &User, limited: bool) -> (u8, io::Error) {
-    // Docker makes a missing working directory, as root; what fails here fails again below.
-    let _ = std::fs::create_dir_all(&command.working_dir);
-    if let Err(error) = become_user(user, limited) {
-        return (NOT_EXECUTABLE, named("user", &user.uid.to_string(), &error));
-    }
-    if let Err(error) = rustix::process::chdir(&*command.working_dir) {
-        return (NOT_EXECUTABLE, named("working directory", &command.working_dir, &error.into()));
-    }
-    let Some((program, arguments)) = command.argv.split_first() else {
-        return (NOT_FOUND, io::ErrorKind::InvalidInput.into());
-    };
-    let error = std::process::Command::new(OsStr::new(program))
-        .args(arguments)
-        .env_clear()
-        .envs(command.env.iter().map(|(name, value)| (name, value)))
-        .exec();
-    let code = if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE };
-    (code, error)
-}
-
-/// `limited`: the user namespace maps one user, who may not set groups.
-fn become_user(user: &User, limited: bool) -> io::Result<()> {
-    use rustix::process::{Gid, Uid};
-    if limited && user.uid == 0 {
-        return Ok(());
-    }
-    let groups: Vec<Gid> = user.groups.iter().map(|&gid| Gid::from_raw(gid)).collect();
-    rustix::thread::set_thread_groups(&groups)?;
-    let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
-    rustix::thread::set_thread_res_gid(gid, gid, gid)?;
-    rustix::thread::set_thread_res_uid(uid, uid, uid)?;
-    Ok(())
-}
-
-/// The same failure, saying of what.
-fn named(what: &str, name: &str, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{what} {name}: {error}"))
 }

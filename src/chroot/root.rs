@@ -10,13 +10,19 @@
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::CWD;
+use rustix::fs::{CWD, FileType, Mode};
 use rustix::mount::{
     self, MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
 };
+
+use super::stage::{self, Staged};
+use crate::sys::mount_attributes;
+
+/// What files are made with unless the command says otherwise.
+const USUAL_UMASK: Mode = Mode::WGRP.union(Mode::WOTH);
 
 /// A host directory or file that the command sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,12 +64,10 @@ pub struct RootError {
     pub source: io::Error,
 }
 
-/// Device nodes that every program may expect.
-const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
-/// Host files that make names resolve inside.
-const NETWORK_FILES: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
+/// Overlay wants extended attributes and whiteouts of the file system that takes the changes.
+const NOT_THERE: &str = "keep changes there (ext4, xfs, btrfs or tmpfs can take them)";
 
-trait At<T> {
+pub(super) trait At<T> {
     fn at(self, step: &'static str, path: &Path) -> Result<T, RootError>;
 }
 
@@ -81,27 +85,29 @@ impl<T, E: Into<io::Error>> At<T> for Result<T, E> {
 pub fn enter(plan: &Plan<'_>) -> Result<(), RootError> {
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount::mount_change("/", private).at("make private", Path::new("/"))?;
-    let devices = clone_all(DEVICES.iter().map(|name| Path::new("/dev").join(name)))?;
-    let network = clone_all(NETWORK_FILES.iter().map(PathBuf::from))?;
-    let sys = clone(Path::new("/sys"))?;
-    let proc = clone(Path::new("/proc"))?;
-    let mut volumes = Vec::new();
-    for volume in plan.volumes {
-        volumes.push((clone(&volume.host)?, volume));
-    }
+    // Modes are meant as they are written here.
+    rustix::process::umask(Mode::empty());
+    let directories = stage::directories(plan)?;
+    let files = stage::files(plan)?;
+    let volumes = clone_volumes(plan.volumes)?;
 
     mount_overlay(plan)?;
     rustix::process::pivot_root(".", ".").at("pivot_root into", plan.scratch)?;
     mount::unmount(".", UnmountFlags::DETACH).at("leave", Path::new("/"))?;
     rustix::process::chdir("/").at("enter", Path::new("/"))?;
 
-    system_mounts(proc, sys)?;
-    device_mounts(devices)?;
-    for (file, tree) in network {
-        attach_file(tree, &file)?;
+    for Staged { tree, place } in directories {
+        attach_directory(tree, &place)?;
+    }
+    for Staged { tree, place } in files {
+        attach_file(tree, &place)?;
     }
     for (tree, volume) in volumes {
-        attach_volume(tree, volume)?;
+        if is_directory(&tree) {
+            attach_directory(tree, &volume.inside)?;
+        } else {
+            attach_file(tree, &volume.inside)?;
+        }
     }
     // Best effort: only the name that prompts show depends on it.
     let _ = rustix::system::sethostname(plan.hostname.as_bytes());
@@ -109,6 +115,7 @@ pub fn enter(plan: &Plan<'_>) -> Result<(), RootError> {
         let flags = MountFlags::BIND | MountFlags::RDONLY;
         mount::mount_remount("/", flags, c"").at("make read-only", Path::new("/"))?;
     }
+    rustix::process::umask(USUAL_UMASK);
     Ok(())
 }
 
@@ -126,88 +133,57 @@ fn mount_overlay(plan: &Plan<'_>) -> Result<(), RootError> {
         None => Path::new("."),
     };
     let (upper, work) = (layer.join("upper"), layer.join("work"));
-    for (directory, mode) in [(&*upper, 0o755), (&*work, 0o700), (Path::new("root"), 0o755)] {
+    if !upper.is_dir() {
+        make_like_root(&upper)?;
+    }
+    for (directory, mode) in [(&*work, 0o700), (Path::new("root"), 0o755)] {
         make_directory(directory, mode)?;
     }
+    // An index would bind the kept layer to this one mount of the image, which never comes again.
     let own_xattrs = if plan.unprivileged { ",userxattr" } else { "" };
     let options = format!(
-        "lowerdir=lower,upperdir={},workdir={}{own_xattrs}",
+        "lowerdir=lower,upperdir={},workdir={},index=off{own_xattrs}",
         upper.display(),
         work.display()
     );
     let options = std::ffi::CString::new(options).map_err(io::Error::from);
     let options = options.at("name the layers of", scratch)?;
-    mount::mount("shale", "root", "overlay", MountFlags::empty(), options.as_c_str())
-        .at("mount the overlay at", &scratch.join("root"))?;
+    let mounted = mount::mount("shale", "root", "overlay", MountFlags::empty(), options.as_c_str());
+    match plan.keep {
+        Some(keep) => mounted.at(NOT_THERE, keep)?,
+        None => mounted.at("mount the overlay at", &scratch.join("root"))?,
+    }
     rustix::process::chdir("root").at("enter", &scratch.join("root"))
 }
 
-fn system_mounts(proc: OwnedFd, sys: OwnedFd) -> Result<(), RootError> {
-    let quiet = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    let fresh =
-        [("proc", "/proc", quiet, proc), ("sysfs", "/sys", quiet | MountFlags::RDONLY, sys)];
-    for (kind, place, flags, host) in fresh {
-        let place = Path::new(place);
-        make_directory(place, 0o555)?;
-        // A nested container may not mount these afresh; the host's own then have to do.
-        if mount::mount(kind, place, kind, flags, c"").is_err() {
-            attach(host, place)?;
+/// The upper layer's top, which overlay shows as the root itself: with the image's attributes.
+fn make_like_root(upper: &Path) -> Result<(), RootError> {
+    let root = fs::metadata("lower").at("look at", Path::new("lower"))?;
+    make_directory(upper, 0o755)?;
+    std::os::unix::fs::chown(upper, Some(root.uid()), Some(root.gid())).at("chown", upper)?;
+    fs::set_permissions(upper, root.permissions()).at("set the mode of", upper)
+}
+
+fn clone_volumes(volumes: &[Volume]) -> Result<Vec<(OwnedFd, &Volume)>, RootError> {
+    let mut trees = Vec::new();
+    for volume in volumes {
+        let tree = clone(&volume.host)?;
+        if volume.read_only {
+            // The mounts below it too.
+            mount_attributes::read_only(&tree).at("make read-only", &volume.host)?;
         }
+        trees.push((tree, volume));
     }
-    Ok(())
+    Ok(trees)
 }
 
-fn device_mounts(devices: Vec<(PathBuf, OwnedFd)>) -> Result<(), RootError> {
-    let dev = Path::new("/dev");
-    make_directory(dev, 0o755)?;
-    mount::mount("shale", dev, "tmpfs", MountFlags::NOSUID, c"mode=0755,size=64k")
-        .at("mount tmpfs at", dev)?;
-    for (path, tree) in devices {
-        attach_file(tree, &path)?;
-    }
-    for (name, target) in [
-        ("fd", "/proc/self/fd"),
-        ("stdin", "/proc/self/fd/0"),
-        ("stdout", "/proc/self/fd/1"),
-        ("stderr", "/proc/self/fd/2"),
-        ("ptmx", "pts/ptmx"),
-    ] {
-        let link = dev.join(name);
-        std::os::unix::fs::symlink(target, &link).at("link", &link)?;
-    }
-    let (pts, shm) = (dev.join("pts"), dev.join("shm"));
-    let quiet = MountFlags::NOSUID | MountFlags::NOEXEC;
-    make_directory(&pts, 0o755)?;
-    mount::mount("devpts", &pts, "devpts", quiet, c"newinstance,ptmxmode=0666,mode=0620")
-        .at("mount devpts at", &pts)?;
-    make_directory(&shm, 0o1777)?;
-    mount::mount("shale", &shm, "tmpfs", quiet | MountFlags::NODEV, c"mode=1777")
-        .at("mount tmpfs at", &shm)
-}
-
-fn attach_volume(tree: OwnedFd, volume: &Volume) -> Result<(), RootError> {
-    if rustix::fs::fstat(&tree).is_ok_and(|stat| {
-        rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory
-    }) {
-        make_directory(&volume.inside, 0o755)?;
-        attach(tree, &volume.inside)?;
-    } else {
-        attach_file(tree, &volume.inside)?;
-    }
-    if volume.read_only {
-        let flags = MountFlags::BIND | MountFlags::RDONLY;
-        mount::mount_remount(&volume.inside, flags, c"").at("make read-only", &volume.inside)?;
-    }
-    Ok(())
-}
-
-/// Clones of those host files that exist.
-fn clone_all(paths: impl Iterator<Item = PathBuf>) -> Result<Vec<(PathBuf, OwnedFd)>, RootError> {
-    paths.filter(|path| path.exists()).map(|path| Ok((path.clone(), clone(&path)?))).collect()
+fn is_directory(tree: &OwnedFd) -> bool {
+    rustix::fs::fstat(tree)
+        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
 }
 
 /// A detached copy of the mount at `path`, with what is mounted below it.
-fn clone(path: &Path) -> Result<OwnedFd, RootError> {
+pub(super) fn clone(path: &Path) -> Result<OwnedFd, RootError> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_RECURSIVE;
@@ -217,6 +193,11 @@ fn clone(path: &Path) -> Result<OwnedFd, RootError> {
 fn attach(tree: OwnedFd, place: &Path) -> Result<(), RootError> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_SYMLINKS;
     mount::move_mount(&tree, "", CWD, place, flags).at("attach a host path at", place)
+}
+
+fn attach_directory(tree: OwnedFd, place: &Path) -> Result<(), RootError> {
+    make_directory(place, 0o755)?;
+    attach(tree, place)
 }
 
 /// Attaches a file, after making an empty one where the image has none (or a dangling link).
@@ -232,7 +213,7 @@ fn attach_file(tree: OwnedFd, place: &Path) -> Result<(), RootError> {
     attach(tree, place)
 }
 
-fn make_directory(path: &Path, mode: u32) -> Result<(), RootError> {
+pub(super) fn make_directory(path: &Path, mode: u32) -> Result<(), RootError> {
     if path.is_dir() {
         return Ok(());
     }

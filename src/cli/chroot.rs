@@ -1,10 +1,12 @@
 //! `chroot`.
 
+use std::path::Path;
+
 use super::args::Chroot;
 use super::context::Context;
 use super::error::{Error, chain};
 use super::mounts::{chosen_name, image};
-use crate::chroot::{self, ChrootError, Request, Wishes};
+use crate::chroot::{self, ChrootError, KeepError, Request, Wishes};
 
 /// Exit status of a run that failed before the command, as Docker has it.
 const NOT_STARTED: u8 = 125;
@@ -43,11 +45,34 @@ fn refusal(error: ChrootError) -> Error {
             };
         }
         ChrootError::Inside { code, .. } => (*code, None),
-        ChrootError::Namespaces(_) => (
-            NOT_STARTED,
-            Some("user namespaces may be switched off; as root none is needed".to_owned()),
-        ),
+        ChrootError::Mount(error) => (NOT_STARTED, error.hint().map(str::to_owned)),
+        ChrootError::Namespaces(_) => (NOT_STARTED, Some(namespaces_hint())),
+        ChrootError::Keep(KeepError::OtherImage { .. } | KeepError::Foreign { .. }) => {
+            (NOT_STARTED, Some("choose an empty or missing directory with `--keep`".to_owned()))
+        }
         _ => (NOT_STARTED, None),
     };
     Error::Failed { message: chain(&error), hint, status }
+}
+
+/// Switches by which distributions forbid user namespaces, and the value that forbids.
+const SWITCHES: [(&str, &str); 3] = [
+    ("kernel/unprivileged_userns_clone", "0"),
+    ("user/max_user_namespaces", "0"),
+    ("kernel/apparmor_restrict_unprivileged_userns", "1"),
+];
+
+fn namespaces_hint() -> String {
+    let forbids = |(path, value): &&(&str, &str)| {
+        std::fs::read_to_string(Path::new("/proc/sys").join(path))
+            .is_ok_and(|text| text.trim() == *value)
+    };
+    let switch = SWITCHES.iter().find(forbids);
+    let why = switch.map_or_else(
+        || "user namespaces may be switched off, or this is a container without them".to_owned(),
+        |(path, value)| {
+            format!("user namespaces are restricted (sysctl {}={value})", path.replace('/', "."))
+        },
+    );
+    format!("{why}; root outside of containers needs none")
 }

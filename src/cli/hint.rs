@@ -22,6 +22,7 @@ pub fn store(error: &StoreError) -> Option<String> {
         StoreError::InUse { mountpoint, .. } => {
             format!("`shale umount {}` first", mountpoint.display())
         }
+        StoreError::Running { .. } => "end the `shale chroot` of it first".to_owned(),
         StoreError::SeveralNames { .. } => {
             "`-f` removes them all, or remove names one by one".to_owned()
         }

@@ -30,6 +30,8 @@ mod listing;
 mod local;
 mod logger;
 mod login;
+mod mount_helper;
+mod mount_options;
 mod mounts;
 mod output;
 mod progress;
@@ -60,6 +62,25 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> u8 {
     if std::env::var_os(shell::COMPLETE).is_some() {
         return complete(words);
     }
+    if mount_helper::is_called(&words) {
+        return help_mount(&words);
+    }
+    execute(words)
+}
+
+/// The work of mount(8).
+fn help_mount(words: &[OsString]) -> u8 {
+    let status = match mount_helper::translate(words) {
+        Ok(words) => words.map_or(0, execute),
+        Err(error) => {
+            output::Output::new(output::ColorChoice::Auto, false).error(&error);
+            error.status()
+        }
+    };
+    mount_helper::status(status)
+}
+
+fn execute(words: Vec<OsString>) -> u8 {
     let cli = match parse(words) {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),

@@ -10,18 +10,19 @@ use super::error::{Error, status};
 use super::layers::short;
 use super::listing::{Columns, Format};
 use super::local;
+use super::mount_options;
 use super::pull::{Fetch, parse_name, source_options};
 use super::remove::familiar;
 use super::template::{Field, Struct, Value};
 use super::units;
-use crate::mount::{self, Listed, Options, Target, View};
-use crate::oci::{ImageName, Reference};
+use crate::mount::{self, Listed, Target, View};
+use crate::oci::{ImageName, Platform, Reference};
 use crate::source;
 use crate::store::{Store, StoreError, StoredImage};
 
 /// `shale mount`
 pub fn mount(context: &mut Context, args: &Mount) -> Result<(), Error> {
-    let options = options(&args.options)?;
+    let options = mount_options::parse(&args.options)?;
     let store = context.store()?;
     let mut image = image(context, &args.wanted)?;
     let name = image.names.first().cloned().unwrap_or_else(|| image.id.to_string());
@@ -52,7 +53,7 @@ pub(super) fn image(context: &mut Context, args: &Wanted) -> Result<StoredImage,
     let known = || store.open_image(&stored_name(&args.image.to_string_lossy()));
     let found = match args.pull {
         PullPolicy::Always => None,
-        PullPolicy::Never => return Ok(known()?),
+        PullPolicy::Never => return require_wanted(known()?, args),
         PullPolicy::Missing => match known() {
             Ok(image) => Some(image),
             Err(StoreError::NoSuchImage { .. } | StoreError::MissingBlob { .. }) => None,
@@ -80,6 +81,20 @@ fn is_wanted(image: &StoredImage, args: &Wanted) -> bool {
         (Some(wanted), Some(is)) => wanted.preferences().iter().any(|able| able.matches(&is)),
         _ => true,
     }
+}
+
+fn require_wanted(image: StoredImage, args: &Wanted) -> Result<StoredImage, Error> {
+    if is_wanted(&image, args) {
+        return Ok(image);
+    }
+    let text = |platform: Option<Platform>| platform.map(|p| p.to_string()).unwrap_or_default();
+    Err(Error::failed(format!(
+        "{}: the stored image is for {}, not for {}",
+        args.image.to_string_lossy(),
+        text(image.config.platform()),
+        text(args.platform.clone()),
+    ))
+    .hint("without `--pull never` the other one is fetched"))
 }
 
 /// A layout or archive can be looked at for nothing, and its directory may hold another image by
@@ -119,44 +134,6 @@ fn cut_layers(image: &mut StoredImage, args: &Mount) -> Result<(), Error> {
         image.layers.drain(..position);
     }
     Ok(())
-}
-
-/// `-o`: our own options; words that fstab has for every file system are accepted.
-fn options(words: &[String]) -> Result<Options, Error> {
-    let mut options = Options::default();
-    for word in words.iter().filter(|word| !word.is_empty()) {
-        let (key, value) = word.split_once('=').unwrap_or((word, ""));
-        let id = || {
-            value.parse::<u32>().map_err(|_| Error::usage(format!("-o {word}: not a numeric ID")))
-        };
-        match key {
-            "allow_other" => options.allow_other = Some(true),
-            "private" => options.allow_other = Some(false),
-            "suid" => options.suid = true,
-            "dev" => options.dev = true,
-            "uid" => options.uid = Some(id()?),
-            "gid" => options.gid = Some(id()?),
-            "ro"
-            | "nosuid"
-            | "nodev"
-            | "exec"
-            | "auto"
-            | "noauto"
-            | "nofail"
-            | "user"
-            | "users"
-            | "_netdev"
-            | "default_permissions"
-            | "defaults"
-            | "noatime"
-            | "relatime" => {}
-            _ => {
-                return Err(Error::usage(format!("-o {word}: unknown mount option"))
-                    .hint("`shale mount --help` lists them"));
-            }
-        }
-    }
-    Ok(options)
 }
 
 /// `shale umount`: goes on past errors.

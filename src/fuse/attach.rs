@@ -27,6 +27,8 @@ pub struct MountOptions {
     pub suid: bool,
     /// Let device files have their effect. Root only.
     pub dev: bool,
+    /// Let no program be executed from it.
+    pub noexec: bool,
 }
 
 /// Mounts on `point` and returns the connection, to be served by a [`super::Session`]. Whoever
@@ -39,7 +41,7 @@ pub fn attach(point: &MountPoint, options: &MountOptions) -> Result<OwnedFd, Mou
     match mount_directly(&device, point, options, allow_other) {
         Ok(()) => Ok(device),
         Err(Errno::PERM) if !is_root => {
-            helper::mount(point.path(), &helper_options(&options.source, allow_other))
+            helper::mount(point.path(), &helper_options(options, allow_other))
         }
         // The device is there and the file system is not: a kernel without it.
         Err(Errno::NODEV) => Err(MountError::NoDevice),
@@ -80,6 +82,7 @@ fn mount_directly(
     let mut flags = MountFlags::RDONLY;
     flags.set(MountFlags::NOSUID, !options.suid);
     flags.set(MountFlags::NODEV, !options.dev);
+    flags.set(MountFlags::NOEXEC, options.noexec);
     let data = CString::new(data).map_err(|_| Errno::INVAL)?;
     rustix::mount::mount(
         options.source.as_str(),
@@ -91,10 +94,13 @@ fn mount_directly(
 }
 
 /// The helper always adds `nosuid,nodev` for a normal user.
-fn helper_options(source: &str, allow_other: bool) -> String {
-    let source = source.replace('\\', "\\\\").replace(',', "\\,");
+fn helper_options(options: &MountOptions, allow_other: bool) -> String {
+    let source = options.source.replace('\\', "\\\\").replace(',', "\\,");
     let sharing = if allow_other { ",allow_other" } else { "" };
-    format!("ro,nosuid,nodev,default_permissions{sharing},subtype={SUBTYPE},fsname={source}")
+    let noexec = if options.noexec { ",noexec" } else { "" };
+    format!(
+        "ro,nosuid,nodev,default_permissions{noexec}{sharing},subtype={SUBTYPE},fsname={source}"
+    )
 }
 
 /// Unmounts what is mounted at `mountpoint`, an absolute path without symlinks, when it is a mount
@@ -127,12 +133,12 @@ mod tests {
 
     #[test]
     fn a_source_cannot_smuggle_options_into_the_helper() {
-        let options = helper_options("oci:/tmp/a,suid\\,dev:x", false);
+        let of = |source: &str| MountOptions { source: source.into(), ..MountOptions::default() };
         assert_eq!(
-            options,
+            helper_options(&of("oci:/tmp/a,suid\\,dev:x"), false),
             "ro,nosuid,nodev,default_permissions,subtype=shale,\
              fsname=oci:/tmp/a\\,suid\\\\\\,dev:x"
         );
-        assert!(helper_options("x", true).contains(",allow_other,"));
+        assert!(helper_options(&of("x"), true).contains(",allow_other,"));
     }
 }

@@ -72,7 +72,8 @@ impl MountPoint {
     /// Whether the FUSE mount here has lost its server. Asks it a question: a server that is
     /// stopped, but not dead, lets this wait.
     pub fn is_disconnected(&self) -> bool {
-        matches!(rustix::fs::fstatfs(&self.directory), Err(Errno::NOTCONN))
+        // "Aborted": the connection went while the question was on its way.
+        matches!(rustix::fs::fstatfs(&self.directory), Err(Errno::NOTCONN | Errno::CONNABORTED))
     }
 
     /// Makes sure that the directory may be mounted on: nothing is mounted here and it is empty.

@@ -114,6 +114,12 @@ pub enum StoreError {
         /// Where.
         mountpoint: PathBuf,
     },
+    /// A command runs in the image.
+    #[error("image {image} is in use: a command runs in it")]
+    Running {
+        /// What the user wrote.
+        image: String,
+    },
     /// An ID stands for an image with several names; removing it must be forced.
     #[error("image {id} has several names ({}); removing it by ID must be forced", names.join(", "))]
     SeveralNames {

@@ -68,9 +68,11 @@ impl Store {
         let _lock = self.lock_exclusive()?;
         let mut index = self.index()?;
         let live = self.live_mounts()?;
+        let in_use = self.in_use()?;
         let goes = |image: &StoredImage| {
             (prune.all || image.names.is_empty())
                 && !live.iter().any(|mount| mount.image_id == image.id)
+                && !in_use.contains(&image.id)
                 && (prune.filter)(image)
         };
         let images: Vec<_> = self.images_of(&index).whole.into_iter().filter(goes).collect();

@@ -17,6 +17,9 @@ use crate::oci::Digest;
 /// How the name of a lease begins.
 pub(super) const PREFIX: &str = "lease-";
 
+/// How the name of a lease begins whose image is not to be removed, even by name.
+pub(super) const IN_USE: &str = "lease-use-";
+
 /// The store's lock, held until it is dropped.
 #[derive(Debug)]
 pub(super) struct StoreLock {
@@ -34,8 +37,18 @@ pub struct Lease {
 impl Store {
     /// Keeps `digests` (of documents, layers or chains, present or not) from being removed.
     pub fn lease(&self, digests: &[Digest]) -> Result<Lease, StoreError> {
+        self.lease_named(PREFIX, digests)
+    }
+
+    /// The same for a command that runs in an image, `digests` being all that it needs: the image
+    /// then counts as in use, as a mounted one does.
+    pub fn lease_in_use(&self, digests: &[Digest]) -> Result<Lease, StoreError> {
+        self.lease_named(IN_USE, digests)
+    }
+
+    fn lease_named(&self, prefix: &str, digests: &[Digest]) -> Result<Lease, StoreError> {
         let _lock = self.lock_shared()?;
-        let draft = match Draft::named(self.disk(), &self.ingest_dir(), PREFIX) {
+        let draft = match Draft::named(self.disk(), &self.ingest_dir(), prefix) {
             Ok(draft) => Some(draft),
             Err(StoreError::Io { source, .. })
                 if source.kind() == io::ErrorKind::ReadOnlyFilesystem =>

@@ -113,9 +113,18 @@ impl Store {
 
     /// What running pulls and starting mounts hold.
     pub(super) fn leased(&self) -> Result<HashSet<Digest>, StoreError> {
+        self.leased_under(lease::PREFIX)
+    }
+
+    /// What running commands need, among it the IDs of their images.
+    pub(super) fn in_use(&self) -> Result<HashSet<Digest>, StoreError> {
+        self.leased_under(lease::IN_USE)
+    }
+
+    fn leased_under(&self, prefix: &str) -> Result<HashSet<Digest>, StoreError> {
         let directory = self.ingest_dir();
         let mut leased = HashSet::new();
-        for name in names_in(&directory)?.iter().filter(|name| name.starts_with(lease::PREFIX)) {
+        for name in names_in(&directory)?.iter().filter(|name| name.starts_with(prefix)) {
             let path = directory.join(name);
             let file = open_regular(&path).map_err(StoreError::at(&path))?;
             let Some(file) = file else { continue };

@@ -4,7 +4,7 @@
 //! are in Docker: removing the last tag of a repository removes that repository's digest too.
 //! Removing the last reference deletes the image with all that no other image needs; an ID stands
 //! for all references, and must be forced when they are more than one tag. An image that is
-//! mounted is not deleted, forced or not.
+//! mounted, or that a command runs in, is not deleted, forced or not.
 
 use super::gc::{ContentOf, Removed, Scope, deleted};
 use super::image::{Found, short};
@@ -84,7 +84,7 @@ impl Store {
             Found::Name(_) | Found::Origin(_) => is_single(&handles),
         };
         if last {
-            self.refuse_mounted(&image, text)?;
+            self.refuse_used(&image, text)?;
         }
         let gone: Vec<Handle> = match &found {
             Found::Id(_) => handles,
@@ -135,7 +135,11 @@ impl Store {
         self.load(index, &row.manifest).ok()
     }
 
-    fn refuse_mounted(&self, image: &ImageRows, text: &str) -> Result<(), StoreError> {
+    fn refuse_used(&self, image: &ImageRows, text: &str) -> Result<(), StoreError> {
+        let in_use = self.in_use()?;
+        if image.id.is_some_and(|id| in_use.contains(&id)) {
+            return Err(StoreError::Running { image: text.to_owned() });
+        }
         let mounts = self.live_mounts()?;
         match mounts.into_iter().find(|mount| image.id == Some(mount.image_id)) {
             Some(mount) => {

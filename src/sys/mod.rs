@@ -1,8 +1,10 @@
 //! The only module with `unsafe`: system calls and C interfaces behind safe functions.
 
+pub mod exec;
 pub mod ioctl;
 pub mod map;
 pub mod memory;
+pub mod mount_attributes;
 pub mod mountinfo;
 pub mod namespace;
 pub mod process;

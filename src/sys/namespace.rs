@@ -1,7 +1,9 @@
 //! Leaving the namespaces that this process shares with others.
 
 use std::io;
+use std::os::fd::AsRawFd;
 
+use rustix::net::{AddressFamily, SocketType, socket};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 /// Moves this process into new namespaces (`unshare(2)`). Only for a process with a single thread,
@@ -13,4 +15,27 @@ pub fn leave(namespaces: UnshareFlags) -> io::Result<()> {
     // SAFETY: the call is unsafe because of CLONE_FILES, which gives one thread a descriptor table
     // of its own behind the back of the others; that flag is taken out.
     unsafe { unshare_unsafe(namespaces - UnshareFlags::FILES) }.map_err(Into::into)
+}
+
+/// Switches the loopback device of this network namespace on: a new one has it switched off.
+///
+/// # Errors
+/// What the kernel says; EPERM without rights over the namespace.
+pub fn loopback_up() -> io::Result<()> {
+    let socket = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+    let mut name = [0; libc::IFNAMSIZ];
+    for (to, from) in name.iter_mut().zip(c"lo".to_bytes()) {
+        *to = from.cast_signed() as libc::c_char;
+    }
+    let flags = libc::IFF_UP | libc::IFF_RUNNING;
+    let flags = libc::c_short::try_from(flags).map_err(io::Error::other)?;
+    let request = libc::ifreq {
+        ifr_name: name,
+        ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_flags: flags },
+    };
+    // SAFETY: the request is a live, complete structure that SIOCSIFFLAGS only reads.
+    match unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }

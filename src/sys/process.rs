@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, set_parent_process_death_signal};
 
 /// The exit status of a forked child that panicked.
 const PANICKED: u8 = 101;
@@ -29,6 +29,32 @@ pub fn fork_child(child: impl FnOnce() -> u8) -> io::Result<u32> {
             end(catch_unwind(AssertUnwindSafe(child)).unwrap_or(PANICKED))
         }
         pid => u32::try_from(pid).map_err(io::Error::other),
+    }
+}
+
+/// A process that its children do not survive.
+#[derive(Debug)]
+pub struct Guardian(OwnedFd);
+
+impl Guardian {
+    /// This process.
+    ///
+    /// # Errors
+    /// No descriptor is free, or Linux is older than 5.3.
+    pub fn this() -> io::Result<Self> {
+        Ok(Self(pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?))
+    }
+
+    /// Called by a child: from now on the kernel kills it when the guardian ends.
+    ///
+    /// # Errors
+    /// The guardian has ended already, which nobody will tell the child any more.
+    pub fn bind(&self) -> io::Result<()> {
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+        if readable_within(&self.0, Duration::ZERO)? {
+            return Err(io::Error::other("the parent process is gone"));
+        }
+        Ok(())
     }
 }
 

@@ -58,12 +58,26 @@ impl TestImage {
     /// An image of these layers; `comment` makes its ID another.
     pub fn new(layers: Vec<TestLayer>, comment: &str) -> Self {
         let diff_ids: Vec<_> = layers.iter().map(|layer| layer.diff_id).collect();
-        let config = serde_json::to_vec(&serde_json::json!({
+        let config = serde_json::json!({
             "architecture": "amd64", "os": "linux", "comment": comment,
             "created": "2024-01-02T03:04:05Z",
             "rootfs": { "type": "layers", "diff_ids": diff_ids },
-        }))
-        .unwrap();
+        });
+        Self::with_document(layers, &config)
+    }
+
+    /// An image whose config says `wishes` of the command to run.
+    pub fn with_wishes(layers: Vec<TestLayer>, wishes: &serde_json::Value) -> Self {
+        let diff_ids: Vec<_> = layers.iter().map(|layer| layer.diff_id).collect();
+        let config = serde_json::json!({
+            "architecture": "amd64", "os": "linux", "config": wishes,
+            "rootfs": { "type": "layers", "diff_ids": diff_ids },
+        });
+        Self::with_document(layers, &config)
+    }
+
+    fn with_document(layers: Vec<TestLayer>, config: &serde_json::Value) -> Self {
+        let config = serde_json::to_vec(config).unwrap();
         let descriptors: Vec<_> = layers
             .iter()
             .map(|layer| {

@@ -13,12 +13,14 @@ use crate::chroot::Volume;
 Examples:
   shale chroot debian:12                         A shell
   shale chroot python:3 -- python3 -c 'print(1)'
-  shale chroot --volume ./src:/src:ro -w /src gcc:13 make
+  shale chroot -v ./src:/src:ro -w /src gcc:13 make
   shale chroot --keep ./changes debian:12 apt-get install -y hello
 
-Changes are forgotten, unless --keep says where to keep them. A normal user becomes root inside a
-user namespace; the users of the image exist there when /etc/subuid has a range and newuidmap is
-installed. The exit status is the command's; 125, 126 and 127 are as Docker's.
+A COMMAND takes the place of the image's Entrypoint and Cmd. Changes are forgotten, unless --keep says
+where to keep them. The exit status is the command's; 125, 126 and 127 are as Docker's.
+
+A normal user becomes root inside a user namespace; the users of the image exist there when
+/etc/subuid has a range and newuidmap is installed, else only the one that runs the command.
 
 This is no isolation against a hostile image: as root, its programs run with root's rights and with
 the host's network.")]
@@ -39,7 +41,7 @@ pub struct Chroot {
     #[arg(short, long, value_name = "USER[:GROUP]")]
     pub user: Option<String>,
     /// Show a directory or file of this machine inside
-    #[arg(long, value_name = "HOST:DIR[:ro]", value_parser = volume)]
+    #[arg(short = 'v', long, value_name = "HOST:DIR[:ro]", value_parser = volume)]
     pub volume: Vec<Volume>,
     /// Refuse writes
     #[arg(long, conflicts_with = "keep")]
@@ -50,6 +52,11 @@ pub struct Chroot {
     /// `host` or `none`
     #[arg(long, value_name = "NETWORK", default_value = "host", value_parser = ["host", "none"])]
     pub net: String,
+    // In the place of the global option, whose `-v` is Docker's volume here; clap hands its value
+    // to that one.
+    /// Say more: log what is done (twice: in detail)
+    #[arg(long, action = clap::ArgAction::Count, help_heading = "Global options")]
+    pub verbose: u8,
 }
 
 fn volume(text: &str) -> Result<Volume, String> {
@@ -66,7 +73,24 @@ fn volume(text: &str) -> Result<Volume, String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::FromArgMatches;
+
+    use super::super::{Cli, Command, Top, command};
     use super::*;
+
+    #[test]
+    fn v_is_a_volume_here_and_verbose_stays_global() {
+        let words = "shale chroot --verbose -v /a:/b -v /c:/d:ro --verbose x ls -v";
+        let matches = command().try_get_matches_from(words.split(' ')).expect(words);
+        let cli = Cli::from_arg_matches(&matches).expect(words);
+        assert_eq!(cli.global.verbose, 2);
+        let Top::Plain(Command::Chroot(chroot)) = cli.command else { panic!("{words}") };
+        assert_eq!(chroot.volume.len(), 2);
+        assert_eq!(chroot.command, ["ls", "-v"]);
+        let words = "shale -v chroot x";
+        let matches = command().try_get_matches_from(words.split(' ')).expect(words);
+        assert_eq!(Cli::from_arg_matches(&matches).expect(words).global.verbose, 1);
+    }
 
     #[test]
     fn volumes() {

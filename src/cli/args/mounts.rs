@@ -50,8 +50,12 @@ Examples:
   shale mount -o uid=1000,gid=1000 debian:12 ./d
 
 Options of -o: allow_other (others may look in; the default for root), private (they may not), suid
-  and dev (show and obey set-user-ID bits, device files), uid=N and gid=N (show everything as owned
-  by them). `ro` and the other words of fstab are accepted.")]
+  and dev (show and obey set-user-ID bits, device files), noexec, uid=N and gid=N (show everything
+  as owned by them), auto_unmount (also when the server is killed), fsname=TEXT (the source in the
+  mount table). `ro` and the other words of fstab are accepted.
+
+With a link /sbin/mount.fuse.shale to this program, `mount -t fuse.shale debian:12 /mnt` and fstab
+  work too; there -o also takes platform=, pull=, layer=, upto= and root= (the store).")]
 pub struct Mount {
     /// Of which image.
     #[command(flatten)]

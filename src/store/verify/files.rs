@@ -106,8 +106,8 @@ impl Walk<'_, '_> {
             return;
         }
         let derived = Derived::ALL.into_iter().find(|kind| kind.directory() == name);
-        let known =
-            derived.is_some() || matches!(name, "blobs" | "mounts" | "ingest" | "quarantine");
+        let known = derived.is_some()
+            || matches!(name, "blobs" | "mounts" | "ingest" | "quarantine" | "chroot");
         if !known {
             return self.unknown(path);
         }
@@ -121,7 +121,10 @@ impl Walk<'_, '_> {
             ("mounts", _) => self.directory(path, &Self::mount),
             ("ingest", _) => self.directory(path, &Self::ingest),
             // What repair put aside is nobody's business but a person's.
-            ("quarantine", _) | (_, None) => {}
+            ("quarantine", _) => {}
+            // A place to mount on, in namespaces that nobody else sees.
+            ("chroot", _) => self.directory(path, &|walk, _, path, _| walk.unknown(path)),
+            (_, None) => {}
             (_, Some(kind)) => self.directory(path, &|walk, name, path, metadata| {
                 let algorithms: &[&str] =
                     if kind == Derived::Content { &["blake3"] } else { &["sha256", "sha512"] };

@@ -1,0 +1,157 @@
+//! What a root has beside the image: /proc, /sys, /dev and the files that make names resolve.
+//!
+//! All of it is put together on the scratch tmpfs, where every path is ours, and cloned as detached
+//! mounts; nothing here looks into the image. The files are copies: what the command writes to its
+//! /etc/hosts, or the mode it gives its /dev/null, is not the host's.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+use rustix::io::Errno;
+use rustix::mount::{self, MountFlags};
+
+use crate::sys::mount_attributes;
+
+use super::root::{At, Plan, RootError, clone, make_directory};
+
+/// Device nodes that every program may expect.
+const DEVICES: [(&str, u32, u32); 6] = [
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+];
+
+const LINKS: [(&str, &str); 6] = [
+    ("core", "/proc/kcore"),
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+];
+
+/// A detached mount and where it belongs.
+pub(super) struct Staged {
+    pub(super) tree: OwnedFd,
+    pub(super) place: PathBuf,
+}
+
+/// Whole directories, in the order in which they are to be attached.
+pub(super) fn directories(plan: &Plan<'_>) -> Result<Vec<Staged>, RootError> {
+    let quiet = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    let proc = system("proc", "/proc", quiet, plan)?;
+    let sys = system("sysfs", "/sys", quiet | MountFlags::RDONLY, plan)?;
+    let dev = Staged { tree: devices(plan)?, place: "/dev".into() };
+    Ok(vec![proc, sys, dev])
+}
+
+/// A kernel file system of this namespace's own. A nested container may not have it: then the
+/// host's has to do.
+fn system(
+    kind: &str,
+    place: &str,
+    flags: MountFlags,
+    plan: &Plan<'_>,
+) -> Result<Staged, RootError> {
+    let stage = plan.scratch.join(kind);
+    make_directory(&stage, 0o555)?;
+    let tree = match mount::mount(kind, &stage, kind, flags, c"") {
+        Ok(()) => clone(&stage)?,
+        Err(_) => {
+            let host = clone(Path::new(place))?;
+            if flags.contains(MountFlags::RDONLY) {
+                // What an old kernel cannot do is no reason to have no /sys.
+                let _ = mount_attributes::read_only(&host);
+            }
+            host
+        }
+    };
+    Ok(Staged { tree, place: place.into() })
+}
+
+fn devices(plan: &Plan<'_>) -> Result<OwnedFd, RootError> {
+    let dev = plan.scratch.join("dev");
+    make_directory(&dev, 0o755)?;
+    mount::mount("shale", &dev, "tmpfs", MountFlags::NOSUID, c"mode=0755,size=64k")
+        .at("mount tmpfs at", &dev)?;
+    for (name, major, minor) in DEVICES {
+        device(&dev, name, makedev(major, minor))?;
+    }
+    for (name, target) in LINKS {
+        let link = dev.join(name);
+        std::os::unix::fs::symlink(target, &link).at("link", &link)?;
+    }
+    let (pts, shm) = (dev.join("pts"), dev.join("shm"));
+    let quiet = MountFlags::NOSUID | MountFlags::NOEXEC;
+    make_directory(&pts, 0o755)?;
+    mount::mount("devpts", &pts, "devpts", quiet, c"newinstance,ptmxmode=0666,mode=0620")
+        .at("mount devpts at", &pts)?;
+    make_directory(&shm, 0o1777)?;
+    mount::mount("shale", &shm, "tmpfs", quiet | MountFlags::NODEV, c"mode=1777")
+        .at("mount tmpfs at", &shm)?;
+    console(&dev)?;
+    clone(&dev)
+}
+
+/// A node of our own; the host's where none may be made.
+fn device(dev: &Path, name: &str, number: rustix::fs::Dev) -> Result<(), RootError> {
+    let path = dev.join(name);
+    match mknodat(CWD, &path, FileType::CharacterDevice, Mode::from_raw_mode(0o666), number) {
+        Ok(()) => return Ok(()),
+        // A user namespace, or a container without the right to.
+        Err(Errno::PERM) => {}
+        Err(error) => return Err(error).at("make the device", &path),
+    }
+    let host = Path::new("/dev").join(name);
+    if host.exists() {
+        fs::File::create(&path).at("create", &path)?;
+        mount::mount_bind(&host, &path).at("bind", &host)?;
+    }
+    Ok(())
+}
+
+/// The caller's terminal is none of the new /dev/pts: programs that ask for its name find it here.
+fn console(dev: &Path) -> Result<(), RootError> {
+    let stdin = rustix::stdio::stdin();
+    if !rustix::termios::isatty(stdin) {
+        return Ok(());
+    }
+    // By its name: the descriptor's own mount is another namespace's. One that has no name here is
+    // done without.
+    let device = |stat: rustix::fs::Stat| stat.st_rdev;
+    let Ok(name) = fs::read_link("/proc/self/fd/0") else { return Ok(()) };
+    let (named, open) = (rustix::fs::stat(&name).map(device), rustix::fs::fstat(stdin).map(device));
+    if named.is_err() || named != open {
+        return Ok(());
+    }
+    let path = dev.join("console");
+    fs::File::create(&path).at("create", &path)?;
+    mount::mount_bind(&name, &path).at("bind", &name)
+}
+
+/// Copies of the files that name this machine and its resolvers.
+pub(super) fn files(plan: &Plan<'_>) -> Result<Vec<Staged>, RootError> {
+    let mut hosts = fs::read("/etc/hosts").unwrap_or_else(|_| b"127.0.0.1 localhost\n".to_vec());
+    if !hosts.ends_with(b"\n") {
+        hosts.push(b'\n');
+    }
+    hosts.extend_from_slice(format!("127.0.1.1 {}\n", plan.hostname).as_bytes());
+    let hostname = format!("{}\n", plan.hostname).into_bytes();
+    let mut files = vec![("/etc/hosts", hosts), ("/etc/hostname", hostname)];
+    files.extend(fs::read("/etc/resolv.conf").ok().map(|bytes| ("/etc/resolv.conf", bytes)));
+    let mut staged = Vec::new();
+    for (number, (place, bytes)) in files.into_iter().enumerate() {
+        let path = plan.scratch.join(format!("file{number}"));
+        fs::write(&path, bytes).at("write", &path)?;
+        let mode = fs::Permissions::from_mode(0o644);
+        fs::set_permissions(&path, mode).at("set the mode of", &path)?;
+        staged.push(Staged { tree: clone(&path)?, place: place.into() });
+    }
+    Ok(staged)
+}
