@@ -25,7 +25,7 @@ mod verify;
 pub use error::PullError;
 pub use observer::{LayerEvent, Observer, Silent};
 pub use repair::{OpenSource, Outcome, repair};
-pub use tree::{content_of, ensure_tree};
+pub use tree::{content_of, ensure_tree, history};
 pub use verify::verify;
 
 use crate::layer;

@@ -13,11 +13,31 @@ use super::{Options, PullError};
 use crate::layer::{Toc, TocError};
 use crate::oci::{ChainId, Descriptor, Digest};
 use crate::store::{Derived, Key, Store, StoreError, StoredImage};
-use crate::tree::{ImageTree, MergeError, MergeLimits, Merged, Merger, RowNo, Whiteouts, table};
+use crate::tree::{
+    History, ImageTree, MergeError, MergeLimits, Merged, Merger, RowNo, Whiteouts, table,
+};
 
 /// The image's tree, with all its layers' tables in place. What is missing or stale is rebuilt
 /// from the blobs. Hold a [`crate::store::Lease`] on the image's pins.
 pub fn ensure_tree(store: &Store, image: &StoredImage) -> Result<ImageTree, PullError> {
+    let layers = ensure_tables(store, image)?;
+    match open(store, chain_of(&layers))? {
+        Some(tree) => Ok(tree),
+        None => make(store, &layers, Options::default().merge_limits),
+    }
+}
+
+/// What each layer of the image did, worked out from the layers' tables anew. As for
+/// [`ensure_tree`], hold a lease.
+pub fn history(store: &Store, image: &StoredImage) -> Result<History, PullError> {
+    let layers = ensure_tables(store, image)?;
+    let limits = Options::default().merge_limits;
+    let begin = || Merger::recording(limits);
+    Ok(merge_healing(store, &layers, begin)?.finish_history())
+}
+
+/// The image's layers, with the tables of all in place.
+fn ensure_tables(store: &Store, image: &StoredImage) -> Result<Vec<ImageLayer>, PullError> {
     let blobs = image.blobs(store)?;
     let layers: Vec<ImageLayer> = layers_of(image).collect();
     let options = Options::default();
@@ -26,10 +46,7 @@ pub fn ensure_tree(store: &Store, image: &StoredImage) -> Result<ImageTree, Pull
     run(&missing, options.jobs, &AtomicBool::new(false), |(layer, blob)| {
         rescan(store, layer, blob, &options.limits)
     })?;
-    match open(store, chain_of(&layers))? {
-        Some(tree) => Ok(tree),
-        None => make(store, &layers, options.merge_limits),
-    }
+    Ok(layers)
 }
 
 /// The layers of a stored image.
@@ -61,7 +78,7 @@ fn open(store: &Store, chain: ChainId) -> Result<Option<ImageTree>, PullError> {
 /// Makes the tree of `layers` from their tables.
 fn make(store: &Store, layers: &[ImageLayer], limits: MergeLimits) -> Result<ImageTree, PullError> {
     let chain = chain_of(layers);
-    let merged = merge_healing(store, layers, limits)?;
+    let merged = merge_healing(store, layers, || Merger::new(limits))?.finish();
     let mut draft = store.draft_derived(Derived::Tree, &chain)?;
     let at = |source| StoreError::Io { path: store.root().join("tree"), source };
     table::write(&merged, chain, &mut draft).map_err(at)?;
@@ -74,11 +91,11 @@ fn make(store: &Store, layers: &[ImageLayer], limits: MergeLimits) -> Result<Ima
 fn merge_healing(
     store: &Store,
     layers: &[ImageLayer],
-    limits: MergeLimits,
-) -> Result<Merged, PullError> {
+    begin: impl Fn() -> Merger,
+) -> Result<Merger, PullError> {
     let mut healed = HashSet::new();
     loop {
-        let error = match merge(store, layers, limits) {
+        let error = match merge_into(store, layers, begin()) {
             Err(PullError::Merge(error)) => error,
             other => return other,
         };
@@ -101,14 +118,21 @@ pub(super) fn merge(
     layers: &[ImageLayer],
     limits: MergeLimits,
 ) -> Result<Merged, PullError> {
-    let mut merger = Merger::new(limits);
+    Ok(merge_into(store, layers, Merger::new(limits))?.finish())
+}
+
+fn merge_into(
+    store: &Store,
+    layers: &[ImageLayer],
+    mut merger: Merger,
+) -> Result<Merger, PullError> {
     for layer in layers {
         let toc = open_toc(store, &layer.descriptor.digest)?;
         let whiteouts =
             if toc.header().whiteouts == 0 { Whiteouts::None } else { Whiteouts::Possible };
         merger.layer(whiteouts, || Ok::<_, TocError>(toc.entries()))?;
     }
-    Ok(merger.finish())
+    Ok(merger)
 }
 
 fn open_toc(store: &Store, digest: &Digest) -> Result<Toc, PullError> {

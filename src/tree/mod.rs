@@ -1,9 +1,13 @@
 //! The union: layers' tables merged into one immutable tree, kept as a mapped file.
 
+pub mod diff;
 pub mod merge;
 pub mod table;
 
-pub use merge::{MergeError, MergeLimits, Merged, Merger, Whiteouts};
+pub use merge::{
+    Change, Hidden, History, How, LayerAccount, MergeError, MergeLimits, Merged, Merger, Seen, Step,
+    Story, Whiteouts,
+};
 pub use table::ImageTree;
 
 use crate::layer::{ContentId, Extent, Kind, Time, Warning};

@@ -25,7 +25,7 @@ use crate::layer::{Extent, Kind, Time};
 pub(super) struct NameNo(pub u32);
 
 /// Position in [`Arena::nodes`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct NodeNo(pub u32);
 
 /// Position in [`Arena::directories`].
@@ -235,19 +235,20 @@ impl Arena {
         Ok(DirectoryNo(number))
     }
 
-    /// Puts `directory` and all below out of reach: its bearer has `fresh` from now on. No effect
-    /// when the bearer is gone or has another directory already.
-    pub fn empty(&mut self, directory: DirectoryNo, fresh: DirectoryNo) {
+    /// Puts `directory` and all below out of reach: its bearer has `fresh` from now on. No effect,
+    /// and false, when the bearer is gone or has another directory already.
+    pub fn empty(&mut self, directory: DirectoryNo, fresh: DirectoryNo) -> bool {
         let name = self.name_of(directory);
-        let Some(node) = self.node_of(name) else { return };
+        let Some(node) = self.node_of(name) else { return false };
         let node = self.node_mut(node);
         if node.kind != Kind::Directory || node.place != directory.0 {
-            return;
+            return false;
         }
         node.place = fresh.0;
         if name == Self::ROOT {
             self.name_mut(name).directory = fresh;
         }
+        true
     }
 
     pub fn add_file(&mut self, file: File) -> Result<u32, Fault> {

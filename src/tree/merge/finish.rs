@@ -53,12 +53,11 @@ const NO_ROW: u32 = u32::MAX;
 
 impl Merged {
     pub(super) fn new(
-        mut arena: Arena,
+        arena: Arena,
         layers: u32,
         warnings: Vec<LayerWarning>,
         dropped_warnings: u64,
     ) -> Self {
-        arena.drop_indexes();
         let (starts, mut children) = group(&arena);
         let mut merged = Self {
             first_rows: vec![NO_ROW; arena.nodes.len()],
@@ -103,6 +102,15 @@ impl Merged {
     /// The encoded set of extended attributes that a node names.
     pub(in crate::tree) fn xattrs(&self, node: &Node) -> &[u8] {
         self.arena.xattrs(node.xattrs)
+    }
+
+    pub(super) fn arena(&self) -> &Arena {
+        &self.arena
+    }
+
+    /// Whether any name in the finished tree leads to the node.
+    pub(super) fn is_visible(&self, node: NodeNo) -> bool {
+        self.first_rows.get(node.0 as usize).is_some_and(|&row| row != NO_ROW)
     }
 
     fn visible(&self, name: NameNo, row: u32) -> Visible<'_> {
@@ -208,7 +216,7 @@ struct Span {
 }
 
 /// All names that lead somewhere, grouped by directory, and where each directory's begin.
-fn group(arena: &Arena) -> (Vec<u32>, Vec<NameNo>) {
+pub(super) fn group(arena: &Arena) -> (Vec<u32>, Vec<NameNo>) {
     let present = || {
         // The root is in its own directory and no child of it.
         (1..)

@@ -3,6 +3,7 @@
 use super::Merger;
 use super::arena::{Arena, DirectoryNo, File, NameNo, Node, NodeNo};
 use super::error::Fault;
+use super::history::Cause;
 use super::name::{self, Meaning};
 use super::resolve::Missing;
 use super::xattrs;
@@ -56,7 +57,9 @@ impl Merger {
         }
         self.warn_if_again(Arena::ROOT, entry);
         self.mention(Arena::ROOT);
-        self.update(NodeNo(0), entry)
+        self.update(NodeNo(0), entry)?;
+        self.record(Cause::Entry, Arena::ROOT, Some(NodeNo(0)));
+        Ok(())
     }
 
     fn place_name(&mut self, entry: &Entry, parent: &[u8], name: &[u8]) -> Result<(), Fault> {
@@ -70,16 +73,22 @@ impl Merger {
             self.warn_if_again(name, entry);
             if kind == Kind::Directory && entry.kind == Kind::Directory {
                 self.mention(name);
-                return self.update(node, entry);
+                self.update(node, entry)?;
+                self.record(Cause::Entry, name, Some(node));
+                return Ok(());
             }
             self.remove(name, kind);
         }
-        let node = match entry.kind {
-            Kind::HardLink => self.link_target(entry, name)?,
-            _ => self.new_node(entry, name)?,
+        let (node, cause) = match entry.kind {
+            Kind::HardLink => {
+                let (node, target) = self.link_target(entry, name)?;
+                (node, Cause::Link(target))
+            }
+            _ => (self.new_node(entry, name)?, Cause::Entry),
         };
         self.arena.bind(name, Some(node));
         self.mention(name);
+        self.record(cause, name, old.map(|(node, _)| node));
         Ok(())
     }
 
@@ -115,6 +124,7 @@ impl Merger {
         }
         self.count()?;
         let name = self.arena.enter(directory, &missing.name)?;
+        let before = self.arena.node_of(name);
         let child = self.arena.add_directory(name)?;
         let node = Node {
             seconds: entry.mtime.seconds,
@@ -130,11 +140,13 @@ impl Merger {
         self.arena.bind(name, Some(node));
         self.mention(name);
         self.arena.name_mut(name).implied = true;
+        self.record(Cause::Parent, name, before);
         Ok(child)
     }
 
-    /// The node that a hard link names, with the link's attributes. `own` is free already.
-    fn link_target(&mut self, entry: &Entry, own: NameNo) -> Result<NodeNo, Fault> {
+    /// The node that a hard link names, with the link's attributes, and the name by which it was
+    /// found. `own` is free already.
+    fn link_target(&mut self, entry: &Entry, own: NameNo) -> Result<(NodeNo, NameNo), Fault> {
         let target = entry.link.as_slice();
         if target.is_empty() {
             return Err(Fault::LinkToDirectory { target: Vec::new() });
@@ -149,7 +161,7 @@ impl Merger {
             return Err(Fault::LinkToDirectory { target: target.to_vec() });
         }
         self.update(node, entry)?;
-        Ok(node)
+        Ok((node, name))
     }
 
     fn find_target(&mut self, target: &[u8], entry: &[u8]) -> Result<Option<NameNo>, Fault> {

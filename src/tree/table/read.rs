@@ -32,6 +32,11 @@ impl ImageTree {
     /// The root directory.
     pub const ROOT: RowNo = RowNo(0);
 
+    /// The layers that the tree was made of, as its key.
+    pub fn chain(&self) -> ChainId {
+        self.chain
+    }
+
     /// How many rows there are.
     pub fn rows(&self) -> u32 {
         self.header.rows.get()
