@@ -62,6 +62,8 @@ pub struct Options {
     pub uid: Option<u32>,
     /// Show everything as owned by this group.
     pub gid: Option<u32>,
+    /// Show which layer each file comes from, as extended attributes.
+    pub provenance: bool,
     /// Threads that answer requests; `None`: by the number of processors.
     pub threads: Option<usize>,
     /// What the reading side may use.

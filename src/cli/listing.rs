@@ -58,6 +58,11 @@ impl Format {
         self.template.mentions(field)
     }
 
+    /// Whether all rows are needed to lay it out; of any other, parts can be printed one by one.
+    pub fn is_table(&self) -> bool {
+        self.is_table
+    }
+
     /// Prints rows.
     pub fn print(
         &self,

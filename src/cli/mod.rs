@@ -16,6 +16,7 @@ mod auth_file;
 mod chroot;
 mod complete;
 mod context;
+mod diff;
 mod error;
 mod escape;
 mod filter;
@@ -45,6 +46,7 @@ pub mod template;
 mod units;
 mod usage;
 mod verify;
+mod which;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -141,6 +143,8 @@ fn dispatch(context: &mut Context, command: &Command) -> Result<(), Error> {
         Command::Inspect(args) => inspect::inspect(context, args),
         Command::History(args) => history::history(context, args),
         Command::Layers(args) => layers::layers(context, args),
+        Command::Which(args) => which::which(context, args),
+        Command::Diff(args) => diff::diff(context, args),
         Command::Rm(args) => remove::remove(context, args),
         Command::Tag(args) => remove::tag(context, args),
         Command::Prune(args) => remove::prune(context, args),

@@ -65,6 +65,7 @@ pub(super) fn parse(words: &[String]) -> Result<Options, Error> {
             "suid" => options.suid = true,
             "dev" => options.dev = true,
             "noexec" => options.noexec = true,
+            "provenance" => options.provenance = true,
             "uid" => options.uid = Some(id()?),
             "gid" => options.gid = Some(id()?),
             "fsname" => options.source = Some(value.to_owned()),

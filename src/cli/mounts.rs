@@ -7,7 +7,7 @@ use std::path::Path;
 use super::args::{Mount, Mounts, PullPolicy, Umount, Wanted};
 use super::context::{Context, stored_name};
 use super::error::{Error, status};
-use super::layers::short;
+use super::layers::{self, short};
 use super::listing::{Columns, Format};
 use super::local;
 use super::mount_options;
@@ -27,8 +27,8 @@ pub fn mount(context: &mut Context, args: &Mount) -> Result<(), Error> {
     let mut image = image(context, &args.wanted)?;
     let name = image.names.first().cloned().unwrap_or_else(|| image.id.to_string());
     let name = chosen_name(&args.wanted.image, &image).unwrap_or(name);
-    cut_layers(&mut image, args)?;
-    let view = View::of(&store, &image, &name)?;
+    let first_layer = cut_layers(&mut image, args)?;
+    let view = View { first_layer, ..View::of(&store, &image, &name)? };
     if args.foreground {
         return Ok(mount::mount_foreground(&store, view, &args.directory, &options, |_| {})?);
     }
@@ -107,33 +107,19 @@ fn is_current(name: &ImageName, image: &StoredImage, args: &Wanted) -> bool {
     root.map_or(true, |root| root.descriptor.digest == image.manifest.digest)
 }
 
-/// Leaves only the layers that `--layer` or `--upto` ask for.
-fn cut_layers(image: &mut StoredImage, args: &Mount) -> Result<(), Error> {
+/// Leaves only the layers that `--layer` or `--upto` ask for. Returns the number of the lowest.
+fn cut_layers(image: &mut StoredImage, args: &Mount) -> Result<u32, Error> {
     let (Some(text), alone) = (args.layer.as_ref().or(args.upto.as_ref()), args.layer.is_some())
     else {
-        return Ok(());
+        return Ok(0);
     };
-    let by_number = text.parse::<usize>().ok().filter(|number| *number < image.layers.len());
-    let digits = text.strip_prefix("sha256:").unwrap_or(text);
-    let by_digest = || {
-        image.layers.iter().position(|layer| {
-            digits.len() >= 4
-                && (layer.digest.hex().starts_with(digits)
-                    || layer.diff_id.0.hex().starts_with(digits))
-        })
-    };
-    let Some(position) = by_number.or_else(by_digest) else {
-        let count = image.layers.len();
-        return Err(Error::failed(format!(
-            "layer {text}: the image has {count} layers, none of it"
-        ))
-        .hint("`shale layers IMAGE` lists them"));
-    };
+    let position = layers::position(image, text)?;
     image.layers.truncate(position + 1);
-    if alone {
-        image.layers.drain(..position);
+    if !alone {
+        return Ok(0);
     }
-    Ok(())
+    image.layers.drain(..position);
+    Ok(u32::try_from(position).unwrap_or(u32::MAX))
 }
 
 /// `shale umount`: goes on past errors.

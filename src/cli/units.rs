@@ -74,6 +74,11 @@ impl Time {
         text.and_then(|text| text.parse().ok()).map_or_else(Self::zero, Self)
     }
 
+    /// So many seconds after the epoch; the zero time when that is no date.
+    pub fn of_seconds(seconds: i64) -> Self {
+        Timestamp::new(seconds, 0).map_or_else(|_| Self::zero(), Self)
+    }
+
     /// Whether it is no time.
     pub fn is_zero(self) -> bool {
         self == Self::zero()

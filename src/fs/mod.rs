@@ -24,7 +24,7 @@ pub use counters::{Counters, Request};
 pub use error::Error;
 pub use figures::{FIGURES, FIGURES_ROOM, Figures};
 pub use seek::Seek;
-pub use xattr::Fit;
+pub use xattr::{Fit, Provenance};
 
 use crate::content::{Content, ContentError};
 use crate::layer::Kind;
@@ -89,6 +89,7 @@ pub struct ImageFs<C = Content> {
     tree: ImageTree,
     content: C,
     view: View,
+    provenance: Option<Provenance>,
     counters: Counters,
     damage_lines: AtomicU32,
 }
@@ -96,7 +97,20 @@ pub struct ImageFs<C = Content> {
 impl<C: FileBytes> ImageFs<C> {
     /// The file system of `tree`, whose bytes come from `content`, shown as `view` says.
     pub fn new(tree: ImageTree, content: C, view: View) -> Self {
-        Self { tree, content, view, counters: Counters::default(), damage_lines: AtomicU32::new(0) }
+        Self {
+            tree,
+            content,
+            view,
+            provenance: None,
+            counters: Counters::default(),
+            damage_lines: AtomicU32::new(0),
+        }
+    }
+
+    /// The same, with the layers that files come from as extended attributes.
+    #[must_use]
+    pub fn with_provenance(self, provenance: Option<Provenance>) -> Self {
+        Self { provenance, ..self }
     }
 
     /// Requests so far.
@@ -104,7 +118,7 @@ impl<C: FileBytes> ImageFs<C> {
         &self.counters
     }
 
-    /// Whether any inode has extended attributes.
+    /// Whether any inode has extended attributes of the image.
     pub fn has_xattrs(&self) -> bool {
         self.tree.has_xattrs()
     }
@@ -184,14 +198,16 @@ impl<C: FileBytes> ImageFs<C> {
     /// The value of the extended attribute `name`, or its length when `room` is 0.
     pub fn getxattr(&self, ino: Ino, name: &[u8], room: u32) -> Result<Fit, Error> {
         self.counters.count(Request::Getxattr);
-        self.checked(xattr::get(&self.tree, ino, name).and_then(|value| xattr::fit(value, room)))
+        let value = xattr::get(&self.tree, self.provenance.as_ref(), ino, name);
+        self.checked(value.and_then(|value| xattr::fit(value, room)))
     }
 
     /// The names of the extended attributes, each followed by a NUL, or their length when `room`
     /// is 0.
     pub fn listxattr(&self, ino: Ino, room: u32) -> Result<Fit, Error> {
         self.counters.count(Request::Listxattr);
-        self.checked(xattr::list(&self.tree, ino).and_then(|names| xattr::fit(names, room)))
+        let names = xattr::list(&self.tree, self.provenance.as_ref(), ino);
+        self.checked(names.and_then(|names| xattr::fit(names, room)))
     }
 
     /// Totals of the image. Nothing is free: nothing can be written.

@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{Error, Options, View};
 use crate::content::Content;
-use crate::fs::{self as filesystem, ImageFs};
+use crate::fs::{self as filesystem, ImageFs, Provenance};
 use crate::fuse::{self, MountError, MountPoint, Session};
 use crate::oci::Digest;
 use crate::store::{Lease, MountRecord, Store};
@@ -54,6 +54,10 @@ impl Server {
             uid: options.uid,
             gid: options.gid,
         };
+        let provenance = options.provenance.then(|| Provenance {
+            first: view.first_layer,
+            layers: view.layers.iter().map(|layer| *layer.digest()).collect(),
+        });
         let content = Content::open(store.clone(), view.layers, options.content.clone());
         let server = Self {
             id: new_id(),
@@ -62,7 +66,7 @@ impl Server {
             pinned: view.pinned,
             mountpoint,
             connection,
-            fs: Arc::new(ImageFs::new(view.tree, content, shown)),
+            fs: Arc::new(ImageFs::new(view.tree, content, shown).with_provenance(provenance)),
             threads: options.threads.unwrap_or_else(default_threads),
             store,
         };

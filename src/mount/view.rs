@@ -17,6 +17,8 @@ pub struct View {
     pub tree: ImageTree,
     /// The layers that the tree speaks of, bottom first.
     pub layers: Vec<BlobId>,
+    /// The number of the lowest of them in the image as it was pulled.
+    pub first_layer: u32,
     /// Everything that must stay in the store while it is mounted.
     pub pinned: Vec<Digest>,
     /// Keeps it there until the mount's record does.
@@ -36,6 +38,7 @@ impl View {
             image_id: image.id,
             tree: pull::ensure_tree(store, image)?,
             layers: image.blobs(store)?,
+            first_layer: 0,
             pinned,
             lease,
         })

@@ -7,8 +7,10 @@ mod model;
 
 mod compare;
 mod damage;
+mod differ;
 mod format;
 mod found;
+mod history;
 mod links;
 mod places;
 mod property;

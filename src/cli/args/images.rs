@@ -87,26 +87,6 @@ pub struct History {
     pub format: Option<String>,
 }
 
-/// `shale layers`
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Fields:  .No .Digest .DiffID .Size .Unpacked .Entries .Warnings .CreatedBy
-         with --warnings: .No .Kind .Path .Text")]
-pub struct Layers {
-    /// Name or ID
-    #[arg(value_name = "IMAGE", add = complete::images())]
-    pub image: String,
-    /// List what is odd in the layers, and what is made of it
-    #[arg(long)]
-    pub warnings: bool,
-    /// Show digests and commands in full
-    #[arg(long)]
-    pub no_trunc: bool,
-    /// A Go template, `table TEMPLATE`, or `json`
-    #[arg(long, value_name = "TEMPLATE")]
-    pub format: Option<String>,
-}
-
 /// `shale rm`
 #[derive(Debug, Args)]
 #[command(after_help = "\

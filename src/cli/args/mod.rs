@@ -6,12 +6,14 @@
 
 mod chroot;
 mod images;
+mod layers;
 mod mounts;
 mod registry;
 mod store;
 
 pub use chroot::Chroot;
-pub use images::{History, Inspect, Layers, List, Load, Prune, Remove, Save, SaveFormat, Tag};
+pub use images::{History, Inspect, List, Load, Prune, Remove, Save, SaveFormat, Tag};
+pub use layers::{Diff, Layers, Which};
 pub use mounts::{Mount, Mounts, PullPolicy, Stats, Umount, Wanted};
 pub use registry::{
     Connection, Login, Logout, Manifest, ManifestCommand, ManifestInspect, Platforms, Pull, Search,
@@ -114,8 +116,12 @@ pub enum Command {
     Inspect(Inspect),
     /// Show how an image was made
     History(History),
-    /// List the layers of an image
+    /// List the layers of an image: what each brings, changes and wastes
     Layers(Layers),
+    /// Show which layers made, changed or removed a path
+    Which(Which),
+    /// Compare two images, or an image with its lower layers
+    Diff(Diff),
     /// Remove images or names of images
     #[command(visible_alias = "rmi", alias = "remove")]
     Rm(Remove),
@@ -155,8 +161,8 @@ pub const GROUPS: [(&str, &[&str]); 4] = [
     (
         "Images",
         &[
-            "pull", "ls", "inspect", "history", "layers", "tag", "rm", "prune", "save", "load",
-            "image",
+            "pull", "ls", "inspect", "history", "layers", "which", "diff", "tag", "rm", "prune",
+            "save", "load", "image",
         ],
     ),
     ("Registries", &["search", "manifest", "platforms", "login", "logout"]),

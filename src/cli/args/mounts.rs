@@ -51,8 +51,9 @@ Examples:
 
 Options of -o: allow_other (others may look in; the default for root), private (they may not), suid
   and dev (show and obey set-user-ID bits, device files), noexec, uid=N and gid=N (show everything
-  as owned by them), auto_unmount (also when the server is killed), fsname=TEXT (the source in the
-  mount table). `ro` and the other words of fstab are accepted.
+  as owned by them), provenance (show of files and directories which layer made them, as the extended
+  attributes user.shale.layer and user.shale.digest), auto_unmount (also when the server is killed),
+  fsname=TEXT (the source in the mount table). `ro` and the other words of fstab are accepted.
 
 With a link /sbin/mount.fuse.shale to this program, `mount -t fuse.shale debian:12 /mnt` and fstab
   work too; there -o also takes platform=, pull=, layer=, upto= and root= (the store).")]

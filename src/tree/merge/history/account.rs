@@ -77,8 +77,7 @@ impl History {
     pub fn hidden(&self) -> Vec<Hidden> {
         // The last event that takes a name from a node is the one that hides it.
         let mut last: HashMap<NodeNo, (NameNo, &Event)> = HashMap::new();
-        let is_hidden =
-            |node: NodeNo| self.file(node).is_some() && !self.merged.is_visible(node);
+        let is_hidden = |node: NodeNo| self.file(node).is_some() && !self.merged.is_visible(node);
         for event in &self.events {
             self.each_removed(event, |name, node| {
                 if is_hidden(node) {

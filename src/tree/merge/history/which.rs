@@ -1,5 +1,7 @@
 //! The story of one path: which layers made, changed or removed it, and by what.
 
+use std::collections::HashSet;
+
 use super::super::arena::{Arena, NameNo, Node, NodeNo};
 use super::super::error::Fault;
 use super::super::resolve::{self, Budget};
@@ -90,7 +92,8 @@ struct Draft {
 
 impl History {
     /// The story of `path`. Its parents are followed through the finished image as a program in it
-    /// would; where the image has them no more, they are taken as they are written.
+    /// would; where the image has them no more, or nothing ever was where they lead, they are taken
+    /// as they are written.
     pub fn which(&self, path: &[u8]) -> Result<Story, Fault> {
         let Some(place) = self.find(path)? else {
             return Ok(Story { path: path.to_vec(), steps: Vec::new() });
@@ -131,7 +134,9 @@ impl History {
         if of == place {
             return match event.cause {
                 Cause::Entry => Some((then, How::Entry)),
-                Cause::Link(target) => Some((then, How::HardLink(self.path_of(self.place(target))))),
+                Cause::Link(target) => {
+                    Some((then, How::HardLink(self.path_of(self.place(target)))))
+                }
                 Cause::Parent => Some((then, How::Parent)),
                 Cause::Whiteout => at.map(|_| (None, How::Whiteout(self.path_of(of)))),
                 Cause::Opaque(_) => None,
@@ -193,16 +198,23 @@ impl History {
         let is_place = !matches!(last, b"" | b"." | b"..");
         let way = if is_place { parent } else { path };
         let mut budget = Budget { steps: 0, limit: MergeLimits::default().steps };
-        let to = resolve::resolve(self.arena(), way, &Default::default(), &mut budget)?;
-        let mut place = self.place(self.arena().name_of(to.directory));
+        let to = resolve::resolve(self.arena(), way, &HashSet::new(), &mut budget)?;
+        let start = self.place(self.arena().name_of(to.directory));
         let missing = to.missing.iter().map(|missing| missing.name.as_slice());
-        for name in missing.chain(is_place.then_some(last)) {
-            match self.child(place, name) {
-                Some(child) => place = child,
-                None => return Ok(None),
-            }
-        }
-        Ok(Some(place))
+        let followed = self.descend(start, missing.chain(is_place.then_some(last)));
+        // A symlink may stand where lower layers had a directory.
+        Ok(followed.or_else(|| {
+            let parts = path.split(|&byte| byte == b'/');
+            self.descend(Arena::ROOT, parts.filter(|part| !matches!(*part, b"" | b".")))
+        }))
+    }
+
+    fn descend<'n>(
+        &self,
+        from: NameNo,
+        mut names: impl Iterator<Item = &'n [u8]>,
+    ) -> Option<NameNo> {
+        names.try_fold(from, |place, name| self.child(place, name))
     }
 
     /// The place of a name in a place, whatever layer had it.
