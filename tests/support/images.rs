@@ -45,12 +45,52 @@ pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+/// What an entry of [`layer_of`] is.
+#[derive(Debug, Clone, Copy)]
+pub enum Thing<'a> {
+    File(&'a [u8]),
+    Directory,
+    Symlink(&'a str),
+    Link(&'a str),
+}
+
+/// A layer of all kinds of things, in this order.
+pub fn layer_of(things: &[(&str, Thing<'_>)]) -> TestLayer {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, thing) in things {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(if matches!(thing, Thing::Directory) { 0o755 } else { 0o644 });
+        header.set_mtime(1_700_000_000);
+        header.set_size(0);
+        match thing {
+            Thing::File(bytes) => {
+                header.set_size(bytes.len() as u64);
+                builder.append_data(&mut header, name, *bytes).unwrap();
+            }
+            Thing::Directory => {
+                header.set_entry_type(tar::EntryType::Directory);
+                builder.append_data(&mut header, name, &b""[..]).unwrap();
+            }
+            Thing::Symlink(text) | Thing::Link(text) => {
+                let is_link = matches!(thing, Thing::Link(_));
+                let kind = if is_link { tar::EntryType::Link } else { tar::EntryType::Symlink };
+                header.set_entry_type(kind);
+                builder.append_link(&mut header, name, text).unwrap();
+            }
+        }
+    }
+    TestLayer::of_tar(&builder.into_inner().unwrap())
+}
+
 impl TestLayer {
     pub fn of(files: &[(&str, &[u8])]) -> Self {
-        let tar = tar_of(files);
-        let blob = gzip(&tar);
+        Self::of_tar(&tar_of(files))
+    }
+
+    pub fn of_tar(tar: &[u8]) -> Self {
+        let blob = gzip(tar);
         let digest = Digest::sha256(&blob);
-        Self { blob, digest, diff_id: DiffId(Digest::sha256(&tar)) }
+        Self { blob, digest, diff_id: DiffId(Digest::sha256(tar)) }
     }
 }
 
