@@ -110,7 +110,7 @@ fn row(step: &Step, path: &str, layer: &StoredLayer, command: &str, args: &Args)
             Field::new("Mode", text(after.map(|seen| format!("{:04o}", seen.mode)))),
             Field::new("Owner", text(after.map(|seen| format!("{}:{}", seen.uid, seen.gid)))),
             Field::new("Size", text(after.and_then(size))),
-            Field::new("ModTime", text(after.map(|seen| time(seen)))),
+            Field::new("ModTime", text(after.map(time))),
             Field::new("Target", text(target)),
             Field::new("How", step.how.iter().map(how).collect::<Vec<_>>().join(", ")),
             Field::new("Hides", text(hidden.map(brief))),

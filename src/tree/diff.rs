@@ -109,6 +109,9 @@ struct Level {
     path_length: usize,
 }
 
+/// One name, in the first tree, the second, or both.
+type Names<'a> = (Option<Child<'a>>, Option<Child<'a>>);
+
 struct Pair<'a> {
     a: &'a ImageTree,
     b: &'a ImageTree,
@@ -116,10 +119,7 @@ struct Pair<'a> {
 
 impl<'a> Pair<'a> {
     /// The next name of the level, in the tree or trees that have it; `None` at the end.
-    fn next(
-        &self,
-        level: &mut Level,
-    ) -> Result<Option<(Option<Child<'a>>, Option<Child<'a>>)>, TableError> {
+    fn next(&self, level: &mut Level) -> Result<Option<Names<'a>>, TableError> {
         let child = |tree: &'a ImageTree, directory: Option<RowNo>, next| match directory {
             Some(directory) => tree.child(directory, next),
             None => Ok(None),

@@ -123,10 +123,14 @@ pub struct Mounted<'a> {
 
 impl<'a> Mounted<'a> {
     pub fn new(store: &'a TestDir, image: &str) -> Self {
+        Self::with(store, image, &[])
+    }
+
+    pub fn with(store: &'a TestDir, image: &str, options: &[&str]) -> Self {
         let dir = store.path.with_extension("mnt");
         fs::create_dir(&dir).expect("a new mount point");
         let mounted = Self { dir: dir.clone(), store, _fallback: MountedDir { dir: dir.clone() } };
-        run(shale(store).args(["mount", image]).arg(&dir).stdin(Stdio::null()));
+        run(shale(store).arg("mount").args(options).arg(image).arg(&dir).stdin(Stdio::null()));
         assert!(is_mounted(&dir), "shale mount returned, and nothing is mounted");
         mounted
     }

@@ -7,6 +7,8 @@
 //! `accepted_differences.txt` with a reason; one that is not listed fails, and so does a row of the
 //! list that no longer occurs. Knows nothing of Shale.
 
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;

@@ -9,7 +9,7 @@ use shalefs::tree::{ImageTree, MergeLimits, Merger, TableError, Whiteouts, table
 
 use crate::compare::entry;
 use crate::model::item::{item, prune};
-use crate::model::{self, Item, Tree, What};
+use crate::model::{self, Item, Tree};
 
 fn tree(layers: &[Vec<Item>], key: &str) -> ImageTree {
     let mut merger = Merger::new(MergeLimits::default());

@@ -93,7 +93,7 @@ fn row(path: &[u8], stat: &Stat) -> Value {
 /// The directory that a path is in, cut to `depth` components.
 fn directory(path: &[u8], depth: usize) -> &[u8] {
     let slashes = path.iter().enumerate().filter(|&(_, &byte)| byte == b'/').map(|(at, _)| at);
-    match (depth.checked_sub(1), slashes.clone().last()) {
+    match (depth.checked_sub(1), slashes.clone().next_back()) {
         (None, _) | (_, None) => &[],
         (Some(level), Some(last)) => &path[..slashes.clone().nth(level).unwrap_or(last)],
     }

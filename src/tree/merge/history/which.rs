@@ -155,7 +155,8 @@ impl History {
             ));
         }
         let is_link = matches!(event.cause, Cause::Link(_)) && event.after == Some(at.node);
-        is_link.then(|| (then, How::Attributes(self.path_of(of))))
+        (is_link && !same_attributes(&at.seen, &event.node))
+            .then(|| (then, How::Attributes(self.path_of(of))))
     }
 
     fn step(&self, draft: Draft, at: Option<At>) -> Option<Step> {
@@ -226,4 +227,9 @@ impl History {
             self.place(name) == name && arena.bytes(name) == bytes && self.above(name) == directory
         })
     }
+}
+
+fn same_attributes(a: &Node, b: &Node) -> bool {
+    let of = |node: &Node| (node.mode, node.uid, node.gid, node.time(), node.xattrs);
+    of(a) == of(b)
 }
