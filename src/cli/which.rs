@@ -72,12 +72,17 @@ fn columns() -> Columns {
     }
 }
 
-/// The bytes of a file can be those of a lower layer than the one that made the name.
+/// What a row of the table does not say. The bytes of a file can be those of a lower layer than the
+/// one that made the name.
 fn say_where_it_is(context: &mut Context, image: &StoredImage, steps: &[Step]) {
     let Some(step) = steps.first() else { return };
-    let text = match step.after.as_ref().map(|seen| seen.content_layer) {
+    let text = match step.after.as_ref().map(|seen| (seen.kind, seen.content_layer)) {
         None => "the image does not have it any more".to_owned(),
-        Some(Some(layer)) if layer != step.layer => {
+        Some((Kind::Symlink, _)) => {
+            let text = step.after.as_ref().map(|seen| escape(&seen.text)).unwrap_or_default();
+            format!("it is a symlink to {text}")
+        }
+        Some((_, Some(layer))) if layer != step.layer => {
             let digest = image.layers.get(layer as usize).map(|layer| layer.digest.to_string());
             format!("its content is that of layer {layer} ({})", digest.unwrap_or_default())
         }
