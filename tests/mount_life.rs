@@ -189,3 +189,15 @@ fn a_hundred_mounts_at_once() {
     assert!(records.iter().all(is_gone));
     assert_nothing_left(&bench, &records[0]);
 }
+
+#[test]
+fn tar_with_attributes_is_content_with_an_image_that_has_none() {
+    let Some(_alone) = can_mount() else { return };
+    let bench = Bench::new();
+    bench.mount();
+    let mut tar = Command::new("tar");
+    tar.args(["--xattrs", "--acls", "-cf", "-", "."]).current_dir(&bench.dir);
+    let output = tar.output().unwrap();
+    assert!(output.status.success() && !output.stdout.is_empty());
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}

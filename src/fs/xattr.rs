@@ -2,8 +2,10 @@
 //!
 //! Capabilities (`security.capability`) and ACLs (`system.posix_acl_access`, `..default`) are
 //! values like any other; what they mean is the kernel's business. An image without any attribute
-//! says so in a way that the kernel never asks again: otherwise every exec would cost a message.
-//! That holds no more once [`Provenance`] is wanted, which gives every file two attributes.
+//! says so, when asked for a value, in a way that the kernel never asks again: otherwise every exec
+//! would cost a message. That holds no more once [`Provenance`] is wanted, which gives every file
+//! two attributes. A list is always answered, with no names if there are none: never to be asked
+//! again would look to `tar --xattrs` and rsync as if attributes were lost.
 
 use std::borrow::Cow;
 
@@ -75,6 +77,9 @@ pub(super) fn get(
     ino: Ino,
     name: &[u8],
 ) -> Result<Vec<u8>, Error> {
+    if !tree.has_xattrs() && provenance.is_none() {
+        return Err(Error::NoAttributesAtAll);
+    }
     let all = all(tree, provenance, ino)?;
     let found = all.binary_search_by(|(key, _)| key.cmp(&name)).ok().and_then(|at| all.get(at));
     found.map(|(_, value)| value.to_vec()).ok_or(Error::NoAttribute)
@@ -94,9 +99,6 @@ fn all<'a>(
     provenance: Option<&Provenance>,
     ino: Ino,
 ) -> Result<Pairs<'a>, Error> {
-    if !tree.has_xattrs() && provenance.is_none() {
-        return Err(Error::NoAttributesAtAll);
-    }
     let own = tree.xattrs(ino.row()?)?;
     let mut pairs = own.into_iter().map(|(name, value)| (name, Cow::Borrowed(value))).collect();
     if let Some(provenance) = provenance {
