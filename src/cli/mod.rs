@@ -41,6 +41,7 @@ mod registry;
 mod remove;
 mod shell;
 mod stats;
+mod suggest;
 mod table;
 pub mod template;
 mod units;
@@ -104,7 +105,9 @@ fn execute(words: Vec<OsString>) -> u8 {
 }
 
 fn parse(words: Vec<OsString>) -> Result<Cli, clap::Error> {
-    let matches = args::command().try_get_matches_from(words)?;
+    let command = args::command();
+    let words = args::plain(words, &command);
+    let matches = command.try_get_matches_from(words)?;
     Cli::from_arg_matches(&matches)
 }
 

@@ -118,6 +118,9 @@ fn all_tags(
     }
     let tags = Registry::new(reference.registry(), &source_options(&args.connection))
         .and_then(|registry| registry.tags(reference.repository()))?;
+    if tags.is_empty() {
+        return Err(Error::failed(format!("{}: the repository has no tags", reference.name())));
+    }
     let mut status = Status::UpToDate;
     for tag in tags {
         let tagged = reference.with_tag(&tag);

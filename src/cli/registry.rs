@@ -23,9 +23,10 @@ const DESCRIPTION_WIDTH: usize = 45;
 
 /// `shale search`
 pub fn search(context: &mut Context, args: &Search) -> Result<(), Error> {
-    let filters = Filters::parse(&args.filter, &["stars", "is-official"])?;
+    let filters = Filters::parse(&args.filter, &["stars", "is-official", "is-automated"])?;
     let stars = filters.number("stars")?.unwrap_or(0);
     let official = filters.boolean("is-official")?;
+    let automated = filters.boolean("is-automated")?;
     let (host, term) = split_host(&args.term);
     let table = match host {
         Some(_) => "{{.Name}}",
@@ -38,6 +39,7 @@ pub fn search(context: &mut Context, args: &Search) -> Result<(), Error> {
             ("Description", "DESCRIPTION"),
             ("StarCount", "STARS"),
             ("IsOfficial", "OFFICIAL"),
+            ("IsAutomated", "AUTOMATED"),
         ],
         table: table.to_owned(),
     };
@@ -51,6 +53,7 @@ pub fn search(context: &mut Context, args: &Search) -> Result<(), Error> {
     found.retain(|found| {
         u64::try_from(found.stars).unwrap_or(0) >= stars
             && official.is_none_or(|official| found.official == official)
+            && automated.is_none_or(|automated| found.automated == automated)
     });
     let rows = found.iter().map(|found| result_row(found, args.no_trunc));
     format.print(&mut context.out, &columns, rows)
@@ -88,6 +91,7 @@ fn search_registry(host: &str, term: &str, args: &Search) -> Result<Vec<Found>, 
         description: String::new(),
         stars: 0,
         official: false,
+        automated: false,
     };
     Ok(names.into_iter().take(limit).map(found).collect())
 }
@@ -95,15 +99,22 @@ fn search_registry(host: &str, term: &str, args: &Search) -> Result<Vec<Found>, 
 fn result_row(found: &Found, full: bool) -> Value {
     let description = found.description.replace(['\n', '\r'], " ");
     let description = if full { description } else { ellipsis(&description, DESCRIPTION_WIDTH) };
-    Value::from(Struct::row(
-        "result",
-        vec![
-            Field::new("Name", found.name.as_str()),
-            Field::new("Description", description),
-            Field::new("StarCount", found.stars.to_string()),
-            Field::new("IsOfficial", if found.official { "[OK]" } else { "" }),
-        ],
-    ))
+    let mut fields = vec![
+        Field::new("Name", found.name.as_str()),
+        Field::new("Description", description),
+        Field::new("StarCount", found.stars.to_string()),
+    ];
+    fields.extend(mark("IsOfficial", found.official));
+    fields.extend(mark("IsAutomated", found.automated));
+    Value::from(Struct::row("result", fields))
+}
+
+/// Docker's two forms of yes and no: a mark for people, words in JSON.
+fn mark(name: &'static str, yes: bool) -> [Field; 2] {
+    [
+        Field { json: None, ..Field::new(name, if yes { "[OK]" } else { "" }) },
+        Field { json: Some(name), ..Field::new("", yes.to_string()) },
+    ]
 }
 
 /// `shale manifest`
