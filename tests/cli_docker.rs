@@ -119,9 +119,12 @@ fn answers_of_docker() {
         store: tempfile::tempdir().expect("a directory"),
         folder: tempfile::tempdir().expect("a directory"),
     };
-    let file = std::fs::read(root.join("commands.json")).expect("the recording");
-    let recording: serde_json::Value = serde_json::from_slice(&file).expect("JSON");
-    let cases = recording["commands"].as_array().expect("a list");
+    let mut cases = Vec::new();
+    for name in ["commands.json", "corners.json"] {
+        let file = std::fs::read(root.join(name)).expect("the recording");
+        let recording: serde_json::Value = serde_json::from_slice(&file).expect("JSON");
+        cases.extend(recording["commands"].as_array().expect("a list").iter().cloned());
+    }
     assert!(cases.len() >= 500);
     let wrong: Vec<String> = cases.iter().filter_map(|case| stage.difference(case)).collect();
     assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), cases.len(), wrong.join("\n"));

@@ -63,7 +63,16 @@ pub fn tag(context: &mut Context, args: &Tag) -> Result<(), Error> {
     }
     let store = context.store()?;
     let tagged = store.tag(&stored_name(&args.source), &target.canonical());
-    tagged.map_err(|error| explain(&store, &args.source, error))
+    tagged.map_err(|error| {
+        let turned = store.open_image(&stored_name(&args.target)).is_ok();
+        match error {
+            StoreError::NoSuchImage { .. } if turned => Error::from(error).hint(format!(
+                "the image comes first, then its new name: `shale tag {} {}`",
+                args.target, args.source
+            )),
+            error => explain(&store, &args.source, error),
+        }
+    })
 }
 
 /// `shale prune`

@@ -144,10 +144,10 @@ pub struct Prune {
 /// Which archive `save` writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum SaveFormat {
-    /// What `docker save` writes: an OCI layout that older programs read too
+    /// What `docker save` writes: layers uncompressed
     #[default]
     DockerArchive,
-    /// An OCI layout with the layers as they were pulled
+    /// Layers as they were pulled, so that their digests stay the same
     OciArchive,
 }
 

@@ -10,7 +10,7 @@ mod layers;
 mod mounts;
 mod registry;
 mod store;
-mod switches;
+mod wording;
 
 pub use chroot::Chroot;
 pub use images::{History, Inspect, List, Load, Prune, Remove, Save, SaveFormat, Tag};
@@ -20,7 +20,7 @@ pub use registry::{
     Connection, Login, Logout, Manifest, ManifestCommand, ManifestInspect, Platforms, Pull, Search,
 };
 pub use store::{Completion, DiskUsage, Info, Man, Verify};
-pub use switches::plain;
+pub use wording::plain;
 
 use std::path::PathBuf;
 

@@ -1,8 +1,9 @@
-//! Switches with a value, as Go's programs take them: `--no-trunc=false`, `-a=1`.
+//! Other ways to write a command line, turned into the plain one before the words are read.
 //!
-//! Scripts written for Docker hold them. They are turned into the plain form before the words are
-//! read: a switch that is on stands without its value, one that is off does not stand at all.
-//! Words after `--`, and those of a command that `chroot` runs, are nobody's business here.
+//! Scripts written for Docker hold switches with a value, as Go's programs take them:
+//! `--no-trunc=false`, `-a=1`. One that is on stands without its value, one that is off does not
+//! stand at all. Words after `--`, and those of a command that `chroot` runs, are nobody's business
+//! here. `shale help ls` is `shale ls --help`, `shale version` is `shale --version`.
 
 use std::ffi::OsString;
 
@@ -12,6 +13,7 @@ use clap::{ArgAction, Command};
 pub fn plain(words: Vec<OsString>, command: &Command) -> Vec<OsString> {
     let mut switches = Switches::default();
     switches.collect(command);
+    let words = as_options(words);
     let foreign = ["--", "chroot"];
     let end = words.iter().position(|word| foreign.iter().any(|end| word == end));
     let end = end.unwrap_or(words.len());
@@ -24,6 +26,18 @@ pub fn plain(words: Vec<OsString>, command: &Command) -> Vec<OsString> {
         }
     }
     plain
+}
+
+/// `help` and `version` in the place of a command.
+fn as_options(mut words: Vec<OsString>) -> Vec<OsString> {
+    let option = match words.get(1).and_then(|word| word.to_str()) {
+        Some("help") => "--help",
+        Some("version") => "--version",
+        _ => return words,
+    };
+    words.remove(1);
+    words.push(option.into());
+    words
 }
 
 /// The switches of all commands, as they are written.
@@ -66,6 +80,9 @@ mod tests {
             ("shale ls --filter=dangling=true --format=true", ""),
             ("shale ls --no-trunc=maybe --nope=true", ""),
             ("shale rm -- --force=true", ""),
+            ("shale help image tag", "shale image tag --help"),
+            ("shale version", "shale --version"),
+            ("shale tag help version", ""),
             ("shale chroot x prog --all=false", ""),
         ] {
             let words = line.split(' ').map(OsString::from).collect();
