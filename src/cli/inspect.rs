@@ -49,7 +49,7 @@ pub fn inspect(context: &mut Context, args: &Args) -> Result<(), Error> {
     if template.is_none() {
         let one_line = args.format.as_deref() == Some("json");
         let all = Json::Array(documents);
-        context.out.line(&if one_line { all.to_string() } else { indented(&all) })?;
+        context.out.line(&if one_line { all.to_string() } else { indented(&all, b"    ") })?;
     }
     let failed = !errors.is_empty();
     for error in errors {
@@ -58,10 +58,10 @@ pub fn inspect(context: &mut Context, args: &Args) -> Result<(), Error> {
     if failed { Err(Error::Said { status: status::FAILED }) } else { Ok(()) }
 }
 
-/// JSON with Docker's four spaces.
-pub fn indented(json: &Json) -> String {
+/// JSON with an indent: four spaces in Docker's `inspect`.
+pub fn indented(json: &Json, indent: &[u8]) -> String {
     let mut bytes = Vec::new();
-    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(indent);
     let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, formatter);
     // Neither a Vec nor a JSON value can refuse.
     let _ = json.serialize(&mut serializer);

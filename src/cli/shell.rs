@@ -75,7 +75,7 @@ pub fn man(context: &mut Context, args: &Man) -> Result<(), Error> {
 
 fn render(command: clap::Command) -> Result<Vec<u8>, Error> {
     let extra = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-    let commands = command.has_subcommands();
+    let (commands, version) = (command.has_subcommands(), command.get_version().is_some());
     let man = clap_mangen::Man::new(command);
     let mut page = Vec::new();
     let mut sections = || -> std::io::Result<()> {
@@ -88,7 +88,8 @@ fn render(command: clap::Command) -> Result<Vec<u8>, Error> {
             man.render_subcommands_section(&mut page)?;
         }
         page.extend(as_written(&extra).bytes());
-        man.render_version_section(&mut page)
+        // Only the program has one, and the crate counts on it.
+        if version { man.render_version_section(&mut page) } else { Ok(()) }
     };
     sections().map_err(Error::io("manual page"))?;
     Ok(page)
