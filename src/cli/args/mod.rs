@@ -172,7 +172,7 @@ pub const GROUPS: [(&str, &[&str]); 4] = [
 ];
 
 /// Everything after the options is put in by [`command`].
-const TOP_TEMPLATE: &str = "{about-with-newline}\nUsage: shale [OPTIONS] COMMAND\n\n{after-help}\n\
+const TOP_TEMPLATE: &str = "{about-with-newline}\nUsage: shale [OPTIONS] COMMAND{after-help}\n\
     \nGlobal options:\n{options}\n\n`shale COMMAND --help` explains a command.";
 
 const EXAMPLES: &str = "\
