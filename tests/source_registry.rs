@@ -8,11 +8,12 @@ mod support;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use shalefs::oci::Digest;
 use shalefs::source::registry::{Fault, Registry, RegistryError};
 use shalefs::source::{Options, SourceError, open};
+use support::certificates::certificates;
 use support::image::Image;
 use support::real_registry::{RealRegistry, Setup, installed};
 use support::resolve::{ResolveError, resolve};
@@ -127,27 +128,6 @@ fn with_a_password() {
     assert!(error.to_string().contains("UNAUTHORIZED"), "{error}");
     let registry = Registry::new(&host, &wrong).unwrap();
     assert!(registry.check_access().is_err());
-}
-
-/// Certificates in `folder`: `ca.crt` and what it signed, as `NAME.cert` and `NAME.key`.
-fn certificates(folder: &Path) -> bool {
-    let script = r#"set -e
-        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 \
-            -subj '/CN=test CA' -keyout ca.key -out ca.crt
-        for name in server client other; do
-            openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes \
-                -subj "/CN=$name" -keyout $name.key -out $name.csr
-            printf 'subjectAltName=IP:127.0.0.1,DNS:localhost\n' > $name.ext
-            openssl x509 -req -in $name.csr -CA ca.crt -CAkey ca.key -CAcreateserial \
-                -days 2 -extfile $name.ext -out $name.cert
-        done"#;
-    installed("openssl")
-        && Command::new("sh")
-            .args(["-c", script])
-            .current_dir(folder)
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success())
 }
 
 fn files(folder: &Path, name: &str) -> (PathBuf, PathBuf) {

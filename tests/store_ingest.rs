@@ -206,7 +206,7 @@ fn prune_takes_what_nothing_needs() {
     let dry = Prune { all: false, filter: &|_| true, content: &no_content, dry_run: true };
     let would = store.prune(&dry).unwrap();
     assert_eq!(images::files(store.root()), before, "a dry run removes nothing");
-    assert_eq!(would.deleted[0], one.id());
+    assert_eq!(would.images[0].deleted[0], one.id());
     assert_eq!(prune(&store), would.reclaimed);
     let mut left: Vec<_> =
         two.blobs().iter().map(|(digest, _)| format!("blobs/sha256/{}", digest.hex())).collect();
@@ -217,9 +217,9 @@ fn prune_takes_what_nothing_needs() {
     );
     // The named one goes with `all`, when the filter agrees.
     let none = Prune { all: true, filter: &|_| false, content: &no_content, dry_run: false };
-    assert_eq!(store.prune(&none).unwrap().untagged, Vec::<String>::new());
+    assert_eq!(store.prune(&none).unwrap().images, []);
     let all = Prune { all: true, filter: &|_| true, content: &no_content, dry_run: false };
-    assert_eq!(store.prune(&all).unwrap().untagged, ["docker.io/library/a:1"]);
+    assert_eq!(store.prune(&all).unwrap().images[0].untagged, ["docker.io/library/a:1"]);
     assert_eq!(images::files(store.root()), ["format", "index.json", "oci-layout"]);
 }
 

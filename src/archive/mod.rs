@@ -3,12 +3,13 @@
 //! ```text
 //! oci-layout index.json          an OCI image layout in a tar
 //! blobs/ALG/HEX                  config, manifest, layers
-//! manifest.json                  Docker's list of the same (docker archive only)
+//! manifest.json                  Docker's list of the same
 //! ```
 //!
-//! An OCI archive has everything as it was pulled. A docker archive has the layers uncompressed,
-//! named by their DiffIDs, and a manifest that says so: programs that know only `manifest.json`
-//! read it, and the image ID stays the same. Each blob is written once, however many images have
+//! An OCI archive has the layers as they were pulled, and the manifest too unless it has Docker's
+//! media types: those become OCI's, because skopeo and podman read no others from a layout. A
+//! docker archive has the layers uncompressed, named by their DiffIDs, and a manifest that says so.
+//! The image ID stays the same in both, and both have the list that docker reads. Each blob is written once, however many images have
 //! it; times and owners are zero, so the same images make the same bytes.
 //!
 //! Guarantees: what is written was checked against its digest while it was; when something does not
@@ -24,16 +25,16 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-use crate::oci::{Descriptor, Digest, Reference};
+use crate::oci::{Compression, Descriptor, Digest, LayerType, Reference};
 use crate::store::{Store, StoredImage};
 use writer::Writer;
 
 /// Which archive to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Layers uncompressed, with Docker's `manifest.json`.
+    /// Layers uncompressed.
     Docker,
-    /// Everything as it was pulled.
+    /// Layers as they were pulled.
     Oci,
 }
 
@@ -88,9 +89,7 @@ pub fn write(
     }
     let index = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": rows});
     writer.file("index.json", index.to_string().as_bytes())?;
-    if kind == Kind::Docker {
-        writer.file("manifest.json", Value::Array(docker).to_string().as_bytes())?;
-    }
+    writer.file("manifest.json", Value::Array(docker).to_string().as_bytes())?;
     writer.finish()
 }
 
@@ -101,7 +100,7 @@ fn blob_path(digest: &Digest) -> String {
 /// The layers as they stand in the archive.
 fn layers(store: &Store, image: &StoredImage, kind: Kind) -> Result<Vec<Descriptor>, ArchiveError> {
     let as_pulled = |layer: &crate::store::StoredLayer| {
-        Descriptor::new(&layer.media_type, layer.digest, layer.size)
+        Descriptor::new(&oci_type(&layer.media_type), layer.digest, layer.size)
     };
     match kind {
         Kind::Oci => Ok(image.layers.iter().map(as_pulled).collect()),
@@ -118,7 +117,7 @@ fn layers(store: &Store, image: &StoredImage, kind: Kind) -> Result<Vec<Descript
 
 /// The manifest as it stands in the archive, with its bytes.
 fn manifest(image: &StoredImage, layers: &[Descriptor], kind: Kind) -> (Descriptor, Vec<u8>) {
-    if kind == Kind::Oci {
+    if kind == Kind::Oci && image.manifest.media_type == OCI_MANIFEST {
         return (image.manifest.clone(), image.manifest_bytes.clone());
     }
     let layers: Vec<Value> = layers.iter().map(descriptor_json).collect();
@@ -132,6 +131,19 @@ fn manifest(image: &StoredImage, layers: &[Descriptor], kind: Kind) -> (Descript
     });
     let bytes = manifest.to_string().into_bytes();
     (Descriptor::new(OCI_MANIFEST, Digest::sha256(&bytes), bytes.len() as u64), bytes)
+}
+
+/// OCI's name for a layer's media type; one without is left as it is.
+fn oci_type(media_type: &str) -> String {
+    let Some(LayerType { compression, foreign: false }) = LayerType::of(media_type) else {
+        return media_type.to_owned();
+    };
+    match compression {
+        Compression::None => OCI_TAR.to_owned(),
+        Compression::Gzip => format!("{OCI_TAR}+gzip"),
+        Compression::Zstd => format!("{OCI_TAR}+zstd"),
+        Compression::Bzip2 | Compression::Xz => media_type.to_owned(),
+    }
 }
 
 fn descriptor_json(descriptor: &Descriptor) -> Value {

@@ -11,7 +11,9 @@ use super::error::Error;
 use super::image_list::Names;
 use super::progress::Progress;
 use crate::archive::{self, ArchiveError, Item, Kind};
-use crate::oci::{ImageName, ImageSelector, Reference};
+use crate::oci::{
+    Compression, Descriptor, Document, ImageName, ImageSelector, LayerType, Reference,
+};
 use crate::pull;
 use crate::source::{self, Options};
 use crate::store::{NameRow, StoredImage};
@@ -123,7 +125,10 @@ pub fn load(context: &mut Context, args: &Load) -> Result<(), Error> {
         (None, Some(spool)) => spool.path.clone(),
         (None, None) => return Ok(()),
     };
-    let images = images_in(&path, &options)?;
+    let images = images_in(&path, &options).map_err(|error| match &spool {
+        Some(spool) => error.about(&spool.path.display().to_string(), "standard input"),
+        None => error,
+    })?;
     let store = context.store()?;
     for (name, names) in images {
         let source = source::open(&name, &options)?;
@@ -154,14 +159,28 @@ fn images_in(path: &Path, options: &Options) -> Result<Vec<(ImageName, Vec<Refer
         return Ok(source::images(&ImageName::OciLayout { path, image }, options)?);
     }
     let docker = ImageName::DockerArchive { path: path.clone(), image: image.clone() };
-    match source::images(&docker, options) {
-        Ok(images) => Ok(images),
-        Err(first) => match source::images(&ImageName::OciArchive { path, image }, options) {
-            Ok(images) => Ok(images),
-            // Neither: the words on Docker's form are those that people expect.
-            Err(_) => Err(first.into()),
-        },
+    let oci = source::images(&ImageName::OciArchive { path, image }, options);
+    match (source::images(&docker, options), oci) {
+        // Both: Docker's list does not know the manifest that the layers were pulled with.
+        (Ok(_), Ok(images)) if as_pulled(&images, options) => Ok(images),
+        (Ok(images), _) | (Err(_), Ok(images)) => Ok(images),
+        // Neither: the words on Docker's form are those that people expect.
+        (Err(error), Err(_)) => Err(error.into()),
     }
+}
+
+/// Whether these are manifests with compressed layers, as an OCI archive has them.
+fn as_pulled(images: &[(ImageName, Vec<Reference>)], options: &Options) -> bool {
+    let compressed = |name: &ImageName| {
+        let root = source::open(name, options).and_then(|source| source.root()).ok()?;
+        let parsed = Document::parse(&root.bytes, &root.descriptor.media_type).ok()?;
+        let Document::Manifest(manifest) = parsed else { return None };
+        let plain = |layer: &Descriptor| {
+            LayerType::of(&layer.media_type).is_none_or(|t| t.compression == Compression::None)
+        };
+        Some(!manifest.layers.iter().any(plain))
+    };
+    !images.is_empty() && images.iter().all(|(name, _)| compressed(name) == Some(true))
 }
 
 /// Standard input in a file, because archives are read here and there. Gone with this.
@@ -181,7 +200,10 @@ impl Spool {
         let file = File::options().write(true).create_new(true).mode(0o600).open(&path);
         let mut file = file.map_err(at)?;
         let spool = Self { path: path.clone() };
-        io::copy(&mut input, &mut file).map_err(at)?;
+        if io::copy(&mut input, &mut file).map_err(at)? == 0 {
+            return Err(Error::failed("standard input is empty, and no archive")
+                .hint("say which file with `-i FILE`"));
+        }
         Ok(spool)
     }
 }

@@ -29,7 +29,10 @@ fn store() -> Option<Store> {
 fn image_names(typed: &str) -> Vec<CompletionCandidate> {
     let rows = store().and_then(|store| store.names().ok()).unwrap_or_default();
     let names = rows.iter().filter_map(|row| row.name.as_deref()?.parse::<Reference>().ok());
-    candidates(names.flat_map(|name| [name.familiar(), name.to_string()]), typed)
+    let names: Vec<Reference> = names.collect();
+    let short = candidates(names.iter().map(Reference::familiar), typed);
+    // The full form for those who began to write it, so that nothing is offered twice.
+    if short.is_empty() { candidates(names.iter().map(Reference::canonical), typed) } else { short }
 }
 
 fn mount_names(typed: &str) -> Vec<CompletionCandidate> {

@@ -7,6 +7,7 @@ use super::args::Global;
 use super::error::Error;
 use super::local;
 use super::output::Output;
+use super::suggest::explain;
 use crate::oci::ImageName;
 use crate::store::{Store, StoredImage};
 use crate::sys::process;
@@ -30,7 +31,7 @@ impl Context {
             out: Output::new(global.color, global.quiet),
             quiet: global.quiet,
             verbose: global.verbose,
-            root: global.root.clone(),
+            root: global.root.clone().or_else(|| std::env::var_os("SHALE_ROOT").map(Into::into)),
             store: None,
         }
     }
@@ -55,7 +56,7 @@ impl Context {
     /// The image that the user means: by name, by ID, or by where it was pulled from.
     pub fn image(&mut self, text: &str) -> Result<StoredImage, Error> {
         let store = self.store()?;
-        Ok(store.open_image(&stored_name(text))?)
+        store.open_image(&stored_name(text)).map_err(|error| explain(&store, text, error))
     }
 }
 

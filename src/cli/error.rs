@@ -68,6 +68,17 @@ impl Error {
         }
     }
 
+    /// The same error with another word for what it is about.
+    #[must_use]
+    pub fn about(self, old: &str, new: &str) -> Self {
+        match self {
+            Self::Failed { message, hint, status } => {
+                Self::Failed { message: message.replace(old, new), hint, status }
+            }
+            other => other,
+        }
+    }
+
     /// An error of the system about something: a path, a device.
     pub fn io(what: impl std::fmt::Display) -> impl FnOnce(io::Error) -> Self {
         move |error| Self::failed(format!("{what}: {error}"))

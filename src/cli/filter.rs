@@ -7,8 +7,8 @@
 use super::context::Context;
 use super::error::Error;
 use super::glob::Pattern;
-use super::image_list::ImageRow;
 use super::units::{Time, parse_moment};
+use crate::oci::Reference;
 use crate::store::StoredImage;
 
 /// Filters as they were given.
@@ -100,7 +100,7 @@ impl Filters {
 #[derive(Debug)]
 pub struct ImageFilter {
     filters: Filters,
-    /// Only, or only not, those without a name.
+    /// Only, or only not, those without a tag.
     pub dangling: Option<bool>,
     /// Older than this.
     before: Option<Time>,
@@ -153,9 +153,9 @@ impl ImageFilter {
         !self.references.is_empty()
     }
 
-    /// Whether the row's name is meant: its short or full form, with or without tag.
-    pub fn takes_name(&self, row: &ImageRow) -> bool {
-        let forms = row.forms();
+    /// Whether a name is meant: its short or full form, with or without tag or digest.
+    pub fn takes_name(&self, name: &Reference) -> bool {
+        let forms = [name.familiar(), name.familiar_name(), name.to_string(), name.name()];
         self.references.is_empty()
             || self.references.iter().any(|pattern| forms.iter().any(|form| pattern.matches(form)))
     }

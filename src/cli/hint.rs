@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::archive::ArchiveError;
-use crate::oci::ChoiceError;
+use crate::oci::{ChoiceError, Reference};
 use crate::pull::PullError;
 use crate::source::SourceError;
 use crate::source::registry::{Fault, RegistryError};
@@ -15,9 +15,7 @@ const NOT_THE_BYTES: &str = "these are not the bytes that were promised; nothing
 /// Of the store's errors.
 pub fn store(error: &StoreError) -> Option<String> {
     Some(match error {
-        StoreError::NoSuchImage { .. } => {
-            "`shale ls` lists the images there are, `shale pull` fetches one".to_owned()
-        }
+        StoreError::NoSuchImage { .. } => "`shale ls` lists the images there are".to_owned(),
         StoreError::Ambiguous { .. } => "give more digits of the ID".to_owned(),
         StoreError::InUse { mountpoint, .. } => {
             format!("`shale umount {}` first", mountpoint.display())
@@ -74,8 +72,11 @@ fn registry(error: &RegistryError) -> Option<String> {
             }
             _ => return None,
         },
-        RegistryError::NotFound { .. } => {
-            "`shale search REGISTRY/REPOSITORY` lists the tags of a repository"
+        RegistryError::NotFound { what, .. } => {
+            return Some(match what.parse::<Reference>() {
+                Ok(name) => format!("`shale search {}` lists the tags there are", name.name()),
+                Err(_) => "`shale search REGISTRY/` lists the repositories there are".to_owned(),
+            });
         }
         RegistryError::NotFoundOrNoAccess { .. } => {
             "check the name; for a private repository `shale login` first"

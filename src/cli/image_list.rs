@@ -22,8 +22,6 @@ pub const NONE: &str = "<none>";
 pub struct ImageRow {
     /// Position of its image in the list that it was made of.
     pub image: usize,
-    /// The reference that it shows; `None` for an image without a name.
-    pub reference: Option<Reference>,
     /// The repository in its short form, or [`NONE`].
     pub repository: String,
     /// Or [`NONE`].
@@ -35,29 +33,15 @@ pub struct ImageRow {
 impl ImageRow {
     fn nameless(image: usize) -> Self {
         let none = || NONE.to_owned();
-        Self { image, reference: None, repository: none(), tag: none(), digest: none() }
+        Self { image, repository: none(), tag: none(), digest: none() }
     }
 
     fn new(image: usize, reference: &Reference, tag: Option<&str>, digest: Option<&str>) -> Self {
         Self {
             image,
-            reference: Some(reference.clone()),
             repository: reference.familiar_name(),
             tag: tag.unwrap_or(NONE).to_owned(),
             digest: digest.unwrap_or(NONE).to_owned(),
-        }
-    }
-
-    /// The spellings that a pattern is tried on.
-    pub fn forms(&self) -> Vec<String> {
-        match &self.reference {
-            Some(reference) => vec![
-                reference.familiar(),
-                reference.familiar_name(),
-                reference.to_string(),
-                reference.name(),
-            ],
-            None => Vec::new(),
         }
     }
 }
@@ -86,7 +70,18 @@ impl Names {
             let reference = format!("{repository}@{digest}").parse::<Reference>();
             names.digests.extend(reference.ok().filter(|new| !names.digests.contains(new)));
         }
+        // Docker's order, which does not depend on what was pulled when.
+        names.tags.sort_by_cached_key(Reference::canonical);
+        names.digests.sort_by_cached_key(ToString::to_string);
         names
+    }
+
+    /// Only those that `keep` says yes to.
+    #[must_use]
+    pub fn filtered(mut self, keep: impl Fn(&Reference) -> bool) -> Self {
+        self.tags.retain(&keep);
+        self.digests.retain(&keep);
+        self
     }
 
     /// Docker's rows.

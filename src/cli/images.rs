@@ -11,13 +11,17 @@ use crate::store::{Store, StoredImage};
 /// `shale ls`
 pub fn list(context: &mut Context, args: &List) -> Result<(), Error> {
     let mut filters = Filters::parse(&args.filter, &LIST_KEYS)?;
-    if let Some(name) = &args.name {
+    // An empty name asks for nothing, as in Docker.
+    if let Some(name) = args.name.as_ref().filter(|name| !name.is_empty()) {
         filters.add("reference", name);
     }
     let filter = ImageFilter::new(filters, context)?;
     let columns = Columns { row: "image", titles: &TITLES, table: table(args.digests) };
     let quiet = context.quiet.then_some("{{.ID}}");
-    let mut text = args.format.clone();
+    let mut text = args.format.as_deref().map(|text| match text {
+        "raw" => raw(context.quiet, args.digests),
+        other => other.to_owned(),
+    });
     // Docker adds the column to a table that does not have it.
     let lacks_digest = |format: &&mut String| {
         args.digests && format.starts_with("table ") && !format.contains("{{.Digest}}")
@@ -28,7 +32,8 @@ pub fn list(context: &mut Context, args: &List) -> Result<(), Error> {
     let format = Format::choose(text.as_deref(), &columns, quiet)?;
     let store = context.store()?;
     let images = images(&store, |warning| context.out.always(&warning))?;
-    let with_digests = args.digests || format.wants(".Digest");
+    let asked = |text: &str| text == "json" || text.contains(".Digest") || text.contains("json .}");
+    let with_digests = args.digests || text.as_deref().is_some_and(asked);
     let rows = rows(&images, &filter, with_digests);
     let values = values(&store, &images, &rows, &format, args.no_trunc)?;
     format.print(&mut context.out, &columns, values)
@@ -41,10 +46,22 @@ fn table(digests: bool) -> String {
     )
 }
 
+/// Docker's old form of a block of lines an image, which it still knows.
+fn raw(quiet: bool, digests: bool) -> String {
+    if quiet {
+        return "image_id: {{.ID}}".to_owned();
+    }
+    let digest = if digests { "digest: {{.Digest}}\n" } else { "" };
+    format!(
+        "repository: {{{{.Repository}}}}\ntag: {{{{.Tag}}}}\n{digest}image_id: {{{{.ID}}}}\n\
+         created_at: {{{{.CreatedAt}}}}\nvirtual_size: {{{{.Size}}}}\n"
+    )
+}
+
 fn rows(images: &[StoredImage], filter: &ImageFilter, with_digests: bool) -> Vec<ImageRow> {
     let mut rows = Vec::new();
     for (position, image) in images.iter().enumerate().filter(|(_, image)| filter.takes(image)) {
-        let names = Names::of(image);
+        let names = Names::of(image).filtered(|name| filter.takes_name(name));
         let dangling = names.tags.is_empty();
         let nameless = dangling && names.digests.is_empty();
         let wrong_side = match filter.dangling {
@@ -55,8 +72,7 @@ fn rows(images: &[StoredImage], filter: &ImageFilter, with_digests: bool) -> Vec
         if wrong_side || (nameless && filter.asks_for_names()) {
             continue;
         }
-        let all = names.rows(position, with_digests).into_iter();
-        rows.extend(all.filter(|row| filter.takes_name(row)));
+        rows.extend(names.rows(position, with_digests));
     }
     rows
 }

@@ -4,15 +4,17 @@
 //! that fails, on the plain JSON, where a missing key is an error: so both `{{.RepoTags}}` and
 //! keys that only the JSON has work as in Docker.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 
 use super::args::Inspect as Args;
 use super::context::Context;
 use super::error::{Error, status};
 use super::image_list::{Names, Sizes};
 use super::listing::template_error;
-use super::template::{Element, Field, List, Struct, Template, Value};
+use super::template::{Element, Field, List, Map, Struct, Template, Value};
 use super::units::Time;
 use crate::oci::{Reference, RunConfig};
 use crate::store::StoredImage;
@@ -20,8 +22,7 @@ use crate::store::StoredImage;
 /// `shale inspect`: those that are there are shown, those that are not reported at the end.
 pub fn inspect(context: &mut Context, args: &Args) -> Result<(), Error> {
     let template = match args.format.as_deref() {
-        None | Some("") => None,
-        Some("json") => Some(Template::parse("{{json .}}").map_err(template_error)?),
+        None | Some("" | "json") => None,
         Some(text) => Some(Template::parse(text).map_err(template_error)?),
     };
     let store = context.store()?;
@@ -39,14 +40,16 @@ pub fn inspect(context: &mut Context, args: &Args) -> Result<(), Error> {
         let document = Document::of(&image, sizes.image(&store, &image).unwrap_or(0));
         match &template {
             None => documents.push(document.json()),
-            Some(template) => {
-                let text = document.execute(template)?;
-                context.out.line(&text)?;
-            }
+            Some(template) => match document.execute(template) {
+                Ok(text) => context.out.line(&text)?,
+                Err(error) => errors.push(error),
+            },
         }
     }
     if template.is_none() {
-        context.out.line(&indented(&Json::Array(documents)))?;
+        let one_line = args.format.as_deref() == Some("json");
+        let all = Json::Array(documents);
+        context.out.line(&if one_line { all.to_string() } else { indented(&all, b"    ") })?;
     }
     let failed = !errors.is_empty();
     for error in errors {
@@ -55,10 +58,10 @@ pub fn inspect(context: &mut Context, args: &Args) -> Result<(), Error> {
     if failed { Err(Error::Said { status: status::FAILED }) } else { Ok(()) }
 }
 
-/// JSON with Docker's four spaces.
-pub fn indented(json: &Json) -> String {
+/// JSON with an indent: four spaces in Docker's `inspect`.
+pub fn indented(json: &Json, indent: &[u8]) -> String {
     let mut bytes = Vec::new();
-    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(indent);
     let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, formatter);
     // Neither a Vec nor a JSON value can refuse.
     let _ = json.serialize(&mut serializer);
@@ -91,6 +94,15 @@ impl<'a> Document<'a> {
         }
     }
 
+    /// The image's own, or that of its last step.
+    fn comment(&self) -> &str {
+        let config = &self.image.config;
+        match (config.comment.as_str(), config.history.last()) {
+            ("", Some(step)) => &step.comment,
+            (comment, _) => comment,
+        }
+    }
+
     fn layers(&self) -> Vec<String> {
         self.image.layers.iter().map(|layer| layer.diff_id.0.to_string()).collect()
     }
@@ -104,6 +116,7 @@ impl<'a> Document<'a> {
             vec![Field::new("Type", "layers"), Field::optional("Layers", Value::strings(layers))];
         let tag_time = Struct {
             text: Some("0001-01-01 00:00:00 +0000 UTC".to_owned()),
+            json: Some("0001-01-01T00:00:00Z".to_owned()),
             ..Struct::new("time.Time", Vec::new())
         };
         let manifest = &self.image.manifest;
@@ -118,10 +131,10 @@ impl<'a> Document<'a> {
         Value::from(Struct::new(
             "image",
             vec![
-                Field::new("Id", self.image.id.to_string()),
+                Field { json: Some("Id"), ..Field::new("ID", self.image.id.to_string()) },
                 Field::new("RepoTags", Value::strings(familiar(&self.names.tags))),
                 Field::new("RepoDigests", Value::strings(familiar(&self.names.digests))),
-                Field::new("Comment", config.comment.as_str()),
+                Field::new("Comment", self.comment()),
                 Field::optional("Created", self.created()),
                 Field::new("Author", config.author.as_str()),
                 Field::new("Config", typed_config(&config.config)),
@@ -143,12 +156,12 @@ impl<'a> Document<'a> {
     /// The document as it is printed.
     fn json(&self) -> Json {
         let config = &self.image.config;
-        let mut all = Map::new();
+        let mut all = serde_json::Map::new();
         let mut put = |key: &str, value: Json| all.insert(key.to_owned(), value);
         put("Id", json!(self.image.id));
         put("RepoTags", json!(familiar(&self.names.tags)));
         put("RepoDigests", json!(familiar(&self.names.digests)));
-        put("Comment", json!(config.comment));
+        put("Comment", json!(self.comment()));
         if config.created.is_some() {
             put("Created", json!(self.created()));
         }
@@ -183,7 +196,7 @@ fn json_config(image: &StoredImage) -> Json {
     let document: Json = serde_json::from_slice(&image.config_bytes).unwrap_or(Json::Null);
     match document.get("config") {
         Some(config @ Json::Object(_)) => config.clone(),
-        _ => Json::Object(Map::new()),
+        _ => Json::Object(serde_json::Map::new()),
     }
 }
 
@@ -192,7 +205,7 @@ fn set(keys: &[String]) -> Value {
     let empty = || Value::from(Struct::new("struct {}", Vec::new()));
     let entries = keys.iter().map(|key| (key.clone(), empty())).collect();
     let of = Element::Named("struct {}");
-    Value::from(super::template::Map { of, entries, nil: keys.is_empty() })
+    Value::from(Map { of, entries, nil: keys.is_empty() })
 }
 
 fn strings(items: &[String]) -> Value {
@@ -203,22 +216,36 @@ fn strings(items: &[String]) -> Value {
 
 fn typed_config(config: &RunConfig) -> Value {
     let labels = config.labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    let labels = match labels.len() {
+        0 => Value::from(Map { of: Element::String, entries: BTreeMap::new(), nil: true }),
+        _ => Value::string_map(labels),
+    };
     let check = config.healthcheck.as_ref().map_or(Value::Nil, Value::from_json_exact);
-    Value::from(Struct::new(
-        "v1.DockerOCIImageConfig",
-        vec![
-            Field::optional("User", config.user.as_str()),
-            Field::optional("ExposedPorts", set(&config.exposed_ports)),
-            Field::optional("Env", strings(&config.env)),
-            Field::optional("Entrypoint", strings(&config.entrypoint)),
-            Field::optional("Cmd", strings(&config.cmd)),
-            Field::optional("Volumes", set(&config.volumes)),
-            Field::optional("WorkingDir", config.working_dir.as_str()),
-            Field::optional("Labels", Value::string_map(labels)),
-            Field::optional("StopSignal", config.stop_signal.as_str()),
-            Field::optional("Healthcheck", check),
-            Field::optional("OnBuild", strings(&config.on_build)),
-            Field::optional("Shell", strings(&config.shell)),
-        ],
-    ))
+    let standard = vec![
+        Field::optional("User", config.user.as_str()),
+        Field::optional("ExposedPorts", set(&config.exposed_ports)),
+        Field::optional("Env", strings(&config.env)),
+        Field::optional("Entrypoint", strings(&config.entrypoint)),
+        Field::optional("Cmd", strings(&config.cmd)),
+        Field::optional("Volumes", set(&config.volumes)),
+        Field::optional("WorkingDir", config.working_dir.as_str()),
+        Field::optional("Labels", labels),
+        Field::optional("StopSignal", config.stop_signal.as_str()),
+        Field::optional("ArgsEscaped", config.args_escaped),
+    ];
+    let extension = vec![
+        Field::optional("Healthcheck", check),
+        Field::optional("OnBuild", strings(&config.on_build)),
+        Field::optional("Shell", strings(&config.shell)),
+    ];
+    // Docker's type is two structs in one: their fields are reached as if they were its own, but
+    // they print each for itself.
+    let printed = [&standard, &extension].map(|fields| {
+        let fields: Vec<String> = fields.iter().map(|field| field.value.to_text()).collect();
+        format!("{{{}}}", fields.join(" "))
+    });
+    Value::from(Struct {
+        text: Some(format!("{{{}}}", printed.join(" "))),
+        ..Struct::new("v1.DockerOCIImageConfig", standard.into_iter().chain(extension).collect())
+    })
 }

@@ -95,9 +95,12 @@ impl Format {
 /// A row with everything in its texts escaped that is not printable.
 fn escaped(row: &Value) -> Value {
     let Value::Struct(row) = row else { return row.clone() };
-    let fields = row.fields.iter().map(|field| match &field.value {
-        Value::String(text) => Field::new(field.name, escape(text.as_bytes())),
-        other => Field::new(field.name, other.clone()),
+    let fields = row.fields.iter().map(|field| {
+        let value = match &field.value {
+            Value::String(text) => Value::from(escape(text.as_bytes())),
+            other => other.clone(),
+        };
+        Field { value, ..*field }
     });
     Value::from(Struct::row(row.name, fields.collect()))
 }

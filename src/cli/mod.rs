@@ -37,10 +37,12 @@ mod mounts;
 mod output;
 mod progress;
 mod pull;
+mod refuse;
 mod registry;
 mod remove;
 mod shell;
 mod stats;
+mod suggest;
 mod table;
 pub mod template;
 mod units;
@@ -49,7 +51,6 @@ mod verify;
 mod which;
 
 use std::ffi::OsString;
-use std::io::Write as _;
 
 use clap::FromArgMatches;
 
@@ -85,7 +86,7 @@ fn help_mount(words: &[OsString]) -> u8 {
 fn execute(words: Vec<OsString>) -> u8 {
     let cli = match parse(words) {
         Ok(cli) => cli,
-        Err(error) => return refuse(&error),
+        Err(error) => return refuse::refuse(&error),
     };
     memory::keep_small();
     logger::start(cli.global.log_level.as_deref(), cli.global.verbose);
@@ -104,21 +105,10 @@ fn execute(words: Vec<OsString>) -> u8 {
 }
 
 fn parse(words: Vec<OsString>) -> Result<Cli, clap::Error> {
-    let matches = args::command().try_get_matches_from(words)?;
+    let command = args::command();
+    let words = args::plain(words, &command);
+    let matches = command.try_get_matches_from(words)?;
     Cli::from_arg_matches(&matches)
-}
-
-/// Help goes to standard output and is no error; everything else is.
-fn refuse(error: &clap::Error) -> u8 {
-    if !error.use_stderr() {
-        // Help that nobody reads any more is no error either.
-        let _ = error.print();
-        return 0;
-    }
-    let text = error.render().to_string();
-    let text = text.strip_prefix("error: ").unwrap_or(&text);
-    let _ = std::io::stderr().write_all(format!("shale: {text}").as_bytes());
-    status::USAGE
 }
 
 fn complete(words: Vec<OsString>) -> u8 {

@@ -13,8 +13,10 @@ use super::local;
 use super::mount_options;
 use super::pull::{Fetch, parse_name, source_options};
 use super::remove::familiar;
+use super::suggest::explain;
 use super::template::{Field, Struct, Value};
 use super::units;
+use crate::fuse::MountError;
 use crate::mount::{self, Listed, Target, View};
 use crate::oci::{ImageName, Platform, Reference};
 use crate::source;
@@ -53,7 +55,10 @@ pub(super) fn image(context: &mut Context, args: &Wanted) -> Result<StoredImage,
     let known = || store.open_image(&stored_name(&args.image.to_string_lossy()));
     let found = match args.pull {
         PullPolicy::Always => None,
-        PullPolicy::Never => return require_wanted(known()?, args),
+        PullPolicy::Never => {
+            let never = |error| explain(&store, &args.image.to_string_lossy(), error);
+            return require_wanted(known().map_err(never)?, args);
+        }
         PullPolicy::Missing => match known() {
             Ok(image) => Some(image),
             Err(StoreError::NoSuchImage { .. } | StoreError::MissingBlob { .. }) => None,
@@ -156,7 +161,10 @@ fn unmount(context: &mut Context, store: &Store, target: Target<'_>, lazy: bool)
     let results = match mount::umount(store, target, lazy) {
         Ok(results) => results,
         Err(error) => {
-            context.out.error(&error.into());
+            let missing = matches!(&error, mount::Error::Mount(MountError::Missing { .. }));
+            let error = Error::from(error);
+            let hint = "`shale mounts` lists what is mounted";
+            context.out.error(&if missing { error.hint(hint) } else { error });
             return true;
         }
     };

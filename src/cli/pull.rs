@@ -4,6 +4,7 @@
 //! progress and goes to standard error.
 
 use std::ffi::OsStr;
+use std::path::Path;
 
 use super::args::{Connection, Pull as Args};
 use super::context::Context;
@@ -37,7 +38,17 @@ pub fn pull(context: &mut Context, args: &Args) -> Result<(), Error> {
 
 /// What the user wrote as an image's name.
 pub fn parse_name(text: &OsStr) -> Result<ImageName, Error> {
-    ImageName::parse(text).map_err(|error| Error::usage(error.to_string()))
+    ImageName::parse(text).map_err(|error| {
+        let said = Error::usage(error.to_string());
+        let lower = text.to_string_lossy().to_lowercase();
+        if Path::new(text).is_dir() {
+            said.hint("this is a directory; the image comes first: `shale mount IMAGE DIR`")
+        } else if ImageName::parse(OsStr::new(&lower)).is_ok() {
+            said.hint(format!("did you mean `{lower}`?"))
+        } else {
+            said
+        }
+    })
 }
 
 fn report(context: &mut Context, stored: &Reference, pulled: &Pulled) -> Result<(), Error> {
@@ -118,6 +129,9 @@ fn all_tags(
     }
     let tags = Registry::new(reference.registry(), &source_options(&args.connection))
         .and_then(|registry| registry.tags(reference.repository()))?;
+    if tags.is_empty() {
+        return Err(Error::failed(format!("{}: the repository has no tags", reference.name())));
+    }
     let mut status = Status::UpToDate;
     for tag in tags {
         let tagged = reference.with_tag(&tag);

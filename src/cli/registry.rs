@@ -2,9 +2,10 @@
 
 use std::io::IsTerminal;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value as Json, json};
 
-use super::args::{Manifest, ManifestCommand, ManifestInspect, Platforms, Search};
+use super::args::{Manifest, ManifestCommand, ManifestInspect, Platforms as PlatformsArgs, Search};
 use super::context::Context;
 use super::error::Error;
 use super::filter::Filters;
@@ -14,7 +15,7 @@ use super::listing::{Columns, Format};
 use super::pull::{parse_name, source_options};
 use super::template::{Field, Struct, Value};
 use super::units;
-use crate::oci::{Descriptor, Document};
+use crate::oci::{Config, Descriptor, Document, Platform};
 use crate::source::registry::{self, Found, Registry};
 use crate::source::{self, Source};
 
@@ -23,9 +24,10 @@ const DESCRIPTION_WIDTH: usize = 45;
 
 /// `shale search`
 pub fn search(context: &mut Context, args: &Search) -> Result<(), Error> {
-    let filters = Filters::parse(&args.filter, &["stars", "is-official"])?;
+    let filters = Filters::parse(&args.filter, &["stars", "is-official", "is-automated"])?;
     let stars = filters.number("stars")?.unwrap_or(0);
     let official = filters.boolean("is-official")?;
+    let automated = filters.boolean("is-automated")?;
     let (host, term) = split_host(&args.term);
     let table = match host {
         Some(_) => "{{.Name}}",
@@ -38,6 +40,7 @@ pub fn search(context: &mut Context, args: &Search) -> Result<(), Error> {
             ("Description", "DESCRIPTION"),
             ("StarCount", "STARS"),
             ("IsOfficial", "OFFICIAL"),
+            ("IsAutomated", "AUTOMATED"),
         ],
         table: table.to_owned(),
     };
@@ -51,6 +54,7 @@ pub fn search(context: &mut Context, args: &Search) -> Result<(), Error> {
     found.retain(|found| {
         u64::try_from(found.stars).unwrap_or(0) >= stars
             && official.is_none_or(|official| found.official == official)
+            && automated.is_none_or(|automated| found.automated == automated)
     });
     let rows = found.iter().map(|found| result_row(found, args.no_trunc));
     format.print(&mut context.out, &columns, rows)
@@ -88,6 +92,7 @@ fn search_registry(host: &str, term: &str, args: &Search) -> Result<Vec<Found>, 
         description: String::new(),
         stars: 0,
         official: false,
+        automated: false,
     };
     Ok(names.into_iter().take(limit).map(found).collect())
 }
@@ -95,15 +100,22 @@ fn search_registry(host: &str, term: &str, args: &Search) -> Result<Vec<Found>, 
 fn result_row(found: &Found, full: bool) -> Value {
     let description = found.description.replace(['\n', '\r'], " ");
     let description = if full { description } else { ellipsis(&description, DESCRIPTION_WIDTH) };
-    Value::from(Struct::row(
-        "result",
-        vec![
-            Field::new("Name", found.name.as_str()),
-            Field::new("Description", description),
-            Field::new("StarCount", found.stars.to_string()),
-            Field::new("IsOfficial", if found.official { "[OK]" } else { "" }),
-        ],
-    ))
+    let mut fields = vec![
+        Field::new("Name", found.name.as_str()),
+        Field::new("Description", description),
+        Field::new("StarCount", found.stars.to_string()),
+    ];
+    fields.extend(mark("IsOfficial", found.official));
+    fields.extend(mark("IsAutomated", found.automated));
+    Value::from(Struct::row("result", fields))
+}
+
+/// Docker's two forms of yes and no: a mark for people, words in JSON.
+fn mark(name: &'static str, yes: bool) -> [Field; 2] {
+    [
+        Field { json: None, ..Field::new(name, if yes { "[OK]" } else { "" }) },
+        Field { json: Some(name), ..Field::new("", yes.to_string()) },
+    ]
 }
 
 /// `shale manifest`
@@ -118,8 +130,9 @@ fn inspect(context: &mut Context, args: &ManifestInspect) -> Result<(), Error> {
     let source = source::open(&name, &source_options(&args.connection))?;
     let root = source.root()?;
     if context.verbose > 0 {
-        let base = name.reference().map_or_else(|| name.to_string(), |name| name.name());
-        let text = indented(&in_detail(&*source, &base, &root.descriptor, &root.bytes)?);
+        let base = name.reference().map_or_else(|| name.to_string(), ToString::to_string);
+        let detail = in_detail(&*source, &base, &root.descriptor, &root.bytes)?;
+        let text = indented(&detail, b"\t");
         return context.out.line(&text);
     }
     if std::io::stdout().is_terminal() {
@@ -129,34 +142,47 @@ fn inspect(context: &mut Context, args: &ManifestInspect) -> Result<(), Error> {
     context.out.raw(&root.bytes)
 }
 
-/// The manifest, or all manifests of a list, each with its descriptor.
+/// The manifest, or all manifests of a list, each with its descriptor, as Docker shows them.
 fn in_detail(
     source: &dyn Source,
     name: &str,
     root: &Descriptor,
     bytes: &[u8],
 ) -> Result<Json, Error> {
-    let Document::Index(index) = parse(root, bytes)? else {
-        return Ok(manifest_json(name, root, bytes));
-    };
-    let mut all = Vec::new();
-    for descriptor in &index.manifests {
-        let bytes = source.document(descriptor)?;
-        all.push(manifest_json(name, descriptor, &bytes));
+    match parse(root, bytes)? {
+        Document::Manifest(manifest) => {
+            // Here only the config knows what it is for.
+            let platform = config(source, &manifest)?.platform();
+            Ok(manifest_json(name.to_owned(), root, platform.as_ref(), bytes))
+        }
+        Document::Index(index) => {
+            let mut all = Vec::new();
+            for descriptor in &index.manifests {
+                let bytes = source.document(descriptor)?;
+                let name = format!("{name}@{}", descriptor.digest);
+                all.push(manifest_json(name, descriptor, descriptor.platform.as_ref(), &bytes));
+            }
+            Ok(Json::Array(all))
+        }
     }
-    Ok(Json::Array(all))
 }
 
-fn manifest_json(name: &str, descriptor: &Descriptor, bytes: &[u8]) -> Json {
+fn manifest_json(
+    name: String,
+    descriptor: &Descriptor,
+    platform: Option<&Platform>,
+    bytes: &[u8],
+) -> Json {
     let mut shown = json!({
         "mediaType": descriptor.media_type,
         "digest": descriptor.digest,
         "size": descriptor.size,
     });
-    if let (Some(shown), Some(platform)) = (shown.as_object_mut(), &descriptor.platform) {
+    if let (Some(shown), Some(platform)) = (shown.as_object_mut(), platform) {
         let mut fields = json!({"architecture": platform.architecture, "os": platform.os});
-        if let (Some(fields), Some(variant)) = (fields.as_object_mut(), &platform.variant) {
-            fields.insert("variant".to_owned(), json!(variant));
+        let more = [("os.version", &platform.os_version), ("variant", &platform.variant)];
+        for (key, value) in more.into_iter().filter(|(_, value)| value.is_some()) {
+            fields[key] = json!(value);
         }
         shown.insert("platform".to_owned(), fields);
     }
@@ -166,7 +192,14 @@ fn manifest_json(name: &str, descriptor: &Descriptor, bytes: &[u8]) -> Json {
         "SchemaV2Manifest"
     };
     let manifest: Json = serde_json::from_slice(bytes).unwrap_or(Json::Null);
-    json!({"Ref": format!("{name}@{}", descriptor.digest), "Descriptor": shown, kind: manifest})
+    let raw = BASE64_STANDARD.encode(bytes);
+    json!({"Ref": name, "Descriptor": shown, "Raw": raw, kind: manifest})
+}
+
+fn config(source: &dyn Source, manifest: &crate::oci::Manifest) -> Result<Config, Error> {
+    let bytes = source.document(&manifest.config)?;
+    Config::parse(&bytes)
+        .map_err(|error| Error::failed(format!("{}: {error}", manifest.config.digest)))
 }
 
 fn parse(descriptor: &Descriptor, bytes: &[u8]) -> Result<Document, Error> {
@@ -175,7 +208,7 @@ fn parse(descriptor: &Descriptor, bytes: &[u8]) -> Result<Document, Error> {
 }
 
 /// `shale platforms`
-pub fn platforms(context: &mut Context, args: &Platforms) -> Result<(), Error> {
+pub fn platforms(context: &mut Context, args: &PlatformsArgs) -> Result<(), Error> {
     let columns = Columns {
         row: "platform",
         titles: &[("Platform", "PLATFORM"), ("Digest", "DIGEST"), ("Size", "SIZE")],
@@ -189,10 +222,8 @@ pub fn platforms(context: &mut Context, args: &Platforms) -> Result<(), Error> {
     let mut rows = Vec::new();
     match parse(&root.descriptor, &root.bytes)? {
         Document::Manifest(manifest) => {
-            let config = source.document(&manifest.config)?;
-            let config = crate::oci::Config::parse(&config)
-                .map_err(|error| Error::failed(format!("{}: {error}", manifest.config.digest)))?;
-            let platform = config.platform().map(|platform| platform.to_string());
+            let platform =
+                config(&*source, &manifest)?.platform().map(|platform| platform.to_string());
             rows.push((platform, root.descriptor.digest, size(&manifest)));
         }
         Document::Index(index) => {

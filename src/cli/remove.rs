@@ -6,9 +6,10 @@ use super::args::{Prune as PruneArgs, Remove, Tag};
 use super::context::{Context, stored_name};
 use super::error::{Error, status};
 use super::filter::{Filters, ImageFilter, PRUNE_KEYS};
+use super::suggest::explain;
 use super::units;
 use crate::oci::Reference;
-use crate::store::{Prune, Removed, StoreError};
+use crate::store::{Prune, Pruned, StoreError};
 use crate::{mount, pull};
 
 /// `shale rm`: goes on past errors.
@@ -32,7 +33,7 @@ pub fn remove(context: &mut Context, args: &Remove) -> Result<(), Error> {
             }
             Err(error) => {
                 failed = true;
-                context.out.error(&error.into());
+                context.out.error(&explain(&store, text, error));
             }
         }
     }
@@ -54,8 +55,24 @@ pub fn tag(context: &mut Context, args: &Tag) -> Result<(), Error> {
             args.target
         )));
     }
+    if target.familiar_name() == "sha256" {
+        return Err(Error::failed(format!(
+            "{}: refusing to create an ambiguous tag using digest algorithm as name",
+            args.target
+        )));
+    }
     let store = context.store()?;
-    Ok(store.tag(&stored_name(&args.source), &target.canonical())?)
+    let tagged = store.tag(&stored_name(&args.source), &target.canonical());
+    tagged.map_err(|error| {
+        let turned = store.open_image(&stored_name(&args.target)).is_ok();
+        match error {
+            StoreError::NoSuchImage { .. } if turned => Error::from(error).hint(format!(
+                "the image comes first, then its new name: `shale tag {} {}`",
+                args.target, args.source
+            )),
+            error => explain(&store, &args.source, error),
+        }
+    })
 }
 
 /// `shale prune`
@@ -70,17 +87,17 @@ pub fn prune(context: &mut Context, args: &PruneArgs) -> Result<(), Error> {
     // Mounts that have lost their servers hold nothing.
     mount::clean(&store)?;
     let content = pull::content_of(&store);
-    let removed = store.prune(&Prune {
+    let pruned = store.prune(&Prune {
         all,
         filter: &|image| filter.takes(image),
         content: &content,
         dry_run: false,
     })?;
-    report(context, &removed)
+    report(context, &pruned)
 }
 
 fn confirm(context: &mut Context, all: bool) -> Result<bool, Error> {
-    let which = if all { "all images that are not mounted" } else { "all images without a name" };
+    let which = if all { "all images that are not mounted" } else { "all images without a tag" };
     context.out.flush()?;
     let question =
         format!("WARNING! This will remove {which}.\nAre you sure you want to continue? [y/N] ");
@@ -91,16 +108,18 @@ fn confirm(context: &mut Context, all: bool) -> Result<bool, Error> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-fn report(context: &mut Context, removed: &Removed) -> Result<(), Error> {
-    if !removed.untagged.is_empty() || !removed.deleted.is_empty() {
+fn report(context: &mut Context, pruned: &Pruned) -> Result<(), Error> {
+    if !pruned.images.is_empty() {
         context.out.line("Deleted Images:")?;
-        for name in &removed.untagged {
-            context.out.line(&format!("untagged: {}", familiar(name)))?;
-        }
-        for digest in &removed.deleted {
-            context.out.line(&format!("deleted: {digest}"))?;
+        for image in &pruned.images {
+            for name in &image.untagged {
+                context.out.line(&format!("untagged: {}", familiar(name)))?;
+            }
+            for digest in &image.deleted {
+                context.out.line(&format!("deleted: {digest}"))?;
+            }
         }
         context.out.line("")?;
     }
-    context.out.line(&format!("Total reclaimed space: {}", units::size_with(removed.reclaimed, 4)))
+    context.out.line(&format!("Total reclaimed space: {}", units::size_with(pruned.reclaimed, 4)))
 }

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use clap_complete::Shell;
-use clap_complete::env::{Bash, Elvish, EnvCompleter, Fish, Powershell, Zsh};
+use clap_complete::env::{Elvish, EnvCompleter, Fish, Powershell, Zsh};
 
 use super::args::{self, Completion, Man};
 use super::context::Context;
@@ -13,10 +13,36 @@ use super::error::Error;
 /// The variable by which the scripts ask this program for completions.
 pub const COMPLETE: &str = "COMPLETE";
 
+/// For bash, which cuts words at colons and equals signs, while images' names have colons in them:
+/// the pieces are put together for the question, and what is there already is cut from the answers.
+const BASH: &str = r#"_shale_complete() {
+    local IFS=$'\013' line=${COMP_LINE:0:COMP_POINT} words=() piece i
+    for ((i = 0; i <= COMP_CWORD; i++)); do
+        piece=${COMP_WORDS[i]}
+        if ((i > 0)) && [[ $line != [[:blank:]]* ]]; then
+            words[${#words[@]} - 1]+=$piece
+        else
+            line=${line#"${line%%[![:blank:]]*}"}
+            words+=("$piece")
+        fi
+        line=${line#"$piece"}
+    done
+    local word=${words[${#words[@]} - 1]}
+    [[ $piece == [:=] ]] && piece=
+    local there=${word%"$piece"}
+    COMPREPLY=($(_CLAP_IFS=$IFS _CLAP_COMPLETE_INDEX=$((${#words[@]} - 1)) \
+        _CLAP_COMPLETE_COMP_TYPE=$COMP_TYPE _CLAP_COMPLETE_SPACE=true COMPLETE=bash \
+        shale -- "${words[@]}")) || COMPREPLY=()
+    COMPREPLY=("${COMPREPLY[@]#"$there"}")
+}
+complete -o bashdefault -o nosort -F _shale_complete shale 2>/dev/null ||
+    complete -o bashdefault -F _shale_complete shale
+"#;
+
 /// `shale completion`
 pub fn completion(context: &mut Context, args: &Completion) -> Result<(), Error> {
     let shell: &dyn EnvCompleter = match args.shell {
-        Shell::Bash => &Bash,
+        Shell::Bash => return context.out.data(BASH),
         Shell::Elvish => &Elvish,
         Shell::Fish => &Fish,
         Shell::PowerShell => &Powershell,
@@ -48,9 +74,46 @@ pub fn man(context: &mut Context, args: &Man) -> Result<(), Error> {
 }
 
 fn render(command: clap::Command) -> Result<Vec<u8>, Error> {
+    let extra = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let (commands, version) = (command.has_subcommands(), command.get_version().is_some());
+    let man = clap_mangen::Man::new(command);
     let mut page = Vec::new();
-    clap_mangen::Man::new(command).render(&mut page).map_err(Error::io("manual page"))?;
+    let mut sections = || -> std::io::Result<()> {
+        man.render_title(&mut page)?;
+        man.render_name_section(&mut page)?;
+        man.render_synopsis_section(&mut page)?;
+        man.render_description_section(&mut page)?;
+        man.render_options_section(&mut page)?;
+        if commands {
+            man.render_subcommands_section(&mut page)?;
+        }
+        page.extend(as_written(&extra).bytes());
+        // Only the program has one, and the crate counts on it.
+        if version { man.render_version_section(&mut page) } else { Ok(()) }
+    };
+    sections().map_err(Error::io("manual page"))?;
     Ok(page)
+}
+
+/// Examples and notes with their lines as they are: filled lines would run commands together.
+fn as_written(text: &str) -> String {
+    let mut page = String::new();
+    for (number, part) in text.split("\n\n").filter(|part| !part.is_empty()).enumerate() {
+        let (title, lines) = match part.split_once('\n') {
+            Some((title, lines)) if title.starts_with("Example") => ("EXAMPLES", lines),
+            _ => (if number == 0 { "NOTES" } else { "" }, part),
+        };
+        page.push_str(&if title.is_empty() { ".PP\n".into() } else { format!(".SH {title}\n") });
+        page.push_str(".nf\n");
+        for line in lines.lines() {
+            // A line that begins with a dot or a quote would be a request.
+            page.push_str("\\&");
+            page.push_str(&line.replace('\\', "\\e").replace('-', "\\-"));
+            page.push('\n');
+        }
+        page.push_str(".fi\n");
+    }
+    page
 }
 
 /// One page for the program and one for each command: `shale.1`, `shale-mount.1`.

@@ -84,6 +84,9 @@ pub struct RunConfig {
     /// `SIGTERM`, ...
     #[serde(default, deserialize_with = "null_as_default")]
     pub stop_signal: String,
+    /// Windows: the command is one line, escaped already.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub args_escaped: bool,
     /// The shell of shell-form commands.
     #[serde(default, deserialize_with = "words")]
     pub shell: Vec<String>,

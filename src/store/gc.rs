@@ -23,7 +23,7 @@ pub type ContentOf<'a> = &'a dyn Fn(&HashSet<Digest>, &HashSet<Key>) -> HashSet<
 
 /// What to prune.
 pub struct Prune<'a> {
-    /// All images that are not mounted, not only those without a name.
+    /// All images that are not mounted, not only those without a tag.
     pub all: bool,
     /// Images to take, of those that come into question.
     pub filter: &'a dyn Fn(&StoredImage) -> bool,
@@ -33,7 +33,7 @@ pub struct Prune<'a> {
     pub dry_run: bool,
 }
 
-/// What `rm` or `prune` did.
+/// What `rm` did, or `prune` with one image.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Removed {
     /// Full references that are gone.
@@ -41,6 +41,15 @@ pub struct Removed {
     /// Image IDs, each followed by the ChainIDs of its layers that no other image has, top first.
     pub deleted: Vec<Digest>,
     /// Bytes of the files that are gone.
+    pub reclaimed: u64,
+}
+
+/// What `prune` did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Pruned {
+    /// The images that are gone; what each freed is not known.
+    pub images: Vec<Removed>,
+    /// Bytes of all files that are gone.
     pub reclaimed: u64,
 }
 
@@ -63,14 +72,14 @@ struct Sweep<'a> {
 }
 
 impl Store {
-    /// Removes images without names (or all that are not mounted), and whatever nothing needs.
-    pub fn prune(&self, prune: &Prune<'_>) -> Result<Removed, StoreError> {
+    /// Removes images without tags (or all that are not mounted), and whatever nothing needs.
+    pub fn prune(&self, prune: &Prune<'_>) -> Result<Pruned, StoreError> {
         let _lock = self.lock_exclusive()?;
         let mut index = self.index()?;
         let live = self.live_mounts()?;
         let in_use = self.in_use()?;
         let goes = |image: &StoredImage| {
-            (prune.all || image.names.is_empty())
+            (prune.all || !image.has_tag())
                 && !live.iter().any(|mount| mount.image_id == image.id)
                 && !in_use.contains(&image.id)
                 && (prune.filter)(image)
@@ -78,22 +87,22 @@ impl Store {
         let images: Vec<_> = self.images_of(&index).whole.into_iter().filter(goes).collect();
         let gone: HashSet<Digest> = images.iter().map(|image| image.manifest.digest).collect();
         let needed = self.needed(&index, |row| gone.contains(&row.manifest.digest))?;
-        let mut removed = Removed::default();
+        let mut pruned = Pruned::default();
         for image in &images {
             let origins =
                 image.origins.iter().map(|(repository, digest)| format!("{repository}@{digest}"));
             let mut names: Vec<String> = image.names.iter().cloned().chain(origins).collect();
             names.sort();
             names.dedup();
-            removed.untagged.extend(names);
-            removed.deleted.extend(deleted(image, &needed));
+            let deleted = deleted(image, &needed);
+            pruned.images.push(Removed { untagged: names, deleted, reclaimed: 0 });
         }
         if !prune.dry_run && !gone.is_empty() {
             while index.take(|row| gone.contains(&row.manifest.digest)).is_some() {}
             self.write_index(&index)?;
         }
-        removed.reclaimed = self.sweep(&needed, Scope::Everything, prune.content, prune.dry_run)?;
-        Ok(removed)
+        pruned.reclaimed = self.sweep(&needed, Scope::Everything, prune.content, prune.dry_run)?;
+        Ok(pruned)
     }
 
     /// The keys of all content objects.

@@ -98,6 +98,11 @@ impl StoredImage {
         short(&self.id)
     }
 
+    /// Whether a tag stands for it. One that only digests stand for is dangling, as in Docker.
+    pub fn has_tag(&self) -> bool {
+        self.names.iter().any(|name| !name.contains('@'))
+    }
+
     /// Everything that a mount of it needs, for [`Store::lease`] and [`super::MountRecord`].
     pub fn pins(&self) -> Vec<Digest> {
         let layers = self.layers.iter().map(|layer| layer.digest);

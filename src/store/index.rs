@@ -138,6 +138,7 @@ impl Index {
             row.filter(|row| row.manifest.digest == same).and_then(|row| row.origin.clone())
         };
         new.origin = new.origin.or_else(|| kept(old.as_ref())).or_else(|| kept(dangling.as_ref()));
+        self.move_origin(&new);
         if new.name.is_some() || !self.images().any(|row| row.manifest.digest == same) {
             self.rows.push(Row::Image(Box::new(new)));
         } else {
@@ -145,6 +146,20 @@ impl Index {
         }
         if let Some(old) = old {
             self.set(NameRow { name: None, ..old });
+        }
+    }
+
+    /// Takes what a registry served from the image that had it: a list stands for the platform
+    /// that was pulled last, as a tag does.
+    fn move_origin(&mut self, new: &NameRow) {
+        let same = |row: &NameRow| row.manifest.digest == new.manifest.digest;
+        let moved = |row: &NameRow| new.origin.is_some() && row.origin == new.origin && !same(row);
+        while let Some(mut row) = self.take(moved) {
+            row.origin = None;
+            let known = self.images().any(|other| other.manifest.digest == row.manifest.digest);
+            if row.name.is_some() || !known {
+                self.rows.push(Row::Image(Box::new(row)));
+            }
         }
     }
 

@@ -45,7 +45,7 @@ pub use blobs::{BlobId, Derived, Key};
 pub use disk::{Disk, RealDisk};
 pub use draft::Draft;
 pub use error::StoreError;
-pub use gc::{ContentOf, Prune, Removed};
+pub use gc::{ContentOf, Prune, Pruned, Removed};
 pub use image::{BrokenImage, Images, StoredImage, StoredLayer};
 pub use index::NameRow;
 pub use ingest::{BadBlob, Ingest, Partial, PartialReader};

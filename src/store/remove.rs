@@ -77,7 +77,9 @@ impl Store {
         let handles = handles(&index, &image);
         let last = match &found {
             Found::Id(id) if !force && !is_single(&handles) => {
-                let names = handles.iter().map(|handle| handle.text().to_owned()).collect();
+                let is_tag = |handle: &&Handle| matches!(handle, Handle::Tag(_));
+                let tags = handles.iter().filter(is_tag).map(|tag| tag.text().to_owned());
+                let names = tags.collect();
                 return Err(StoreError::SeveralNames { id: short(id), names });
             }
             Found::Id(_) => true,

@@ -108,6 +108,9 @@ impl Layout {
         if let Some(repository) = path.strip_suffix("/tags/list") {
             let rows = self.rows.iter().filter(|row| row.0 == repository);
             let tags: Vec<&str> = rows.map(|row| row.1.as_str()).collect();
+            if tags.is_empty() {
+                return missing("NAME_UNKNOWN");
+            }
             return page("tags", &format!("/v2/{path}"), &tags, query);
         }
         if let Some((repository, key)) = path.split_once("/manifests/") {

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod certificates;
 pub mod fake_clock;
 pub mod fault_registry;
 pub mod image;

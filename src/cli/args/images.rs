@@ -12,7 +12,7 @@ use crate::cli::complete;
 Examples:
   shale ls                                    Everything that has a name, newest first
   shale ls debian                             One repository
-  shale ls --filter dangling=true -q          IDs of images without a name
+  shale ls --filter dangling=true -q          IDs of images without a tag
   shale ls --filter 'reference=*/*:v1*' --filter since=debian:12
   shale ls --format '{{.Repository}}:{{.Tag}} {{.Size}}'
   shale ls --format 'table {{.ID}}\\t{{.SharedSize}}\\t{{.UniqueSize}}'
@@ -26,7 +26,7 @@ pub struct List {
     /// Only images of this repository, or of this name
     #[arg(value_name = "REPOSITORY[:TAG]", add = complete::images())]
     pub name: Option<String>,
-    /// Also images without a name that others are built on
+    /// Accepted for Docker's sake: nothing is hidden
     #[arg(short, long)]
     pub all: bool,
     /// Show the digests that registries serve the images under
@@ -76,6 +76,7 @@ pub struct History {
     #[arg(
         short = 'H', long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
         default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set,
+        value_parser = clap::builder::BoolishValueParser::new(),
         hide_possible_values = true, hide_default_value = true,
     )]
     pub human: bool,
@@ -124,12 +125,12 @@ pub struct Tag {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  shale prune                          Images without a name
+  shale prune                          Images without a tag
   shale prune -a --filter until=240h   All that are not mounted and older than ten days
 
 Filters: until=TIME, label=KEY[=VALUE], label!=KEY[=VALUE]")]
 pub struct Prune {
-    /// Remove all images that are not mounted, not only those without a name
+    /// Remove all images that are not mounted, not only those without a tag
     #[arg(short, long)]
     pub all: bool,
     /// Do not ask
@@ -143,10 +144,10 @@ pub struct Prune {
 /// Which archive `save` writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum SaveFormat {
-    /// What `docker save` writes: an OCI layout that older programs read too
+    /// What `docker save` writes: layers uncompressed
     #[default]
     DockerArchive,
-    /// An OCI layout with the layers as they were pulled
+    /// Layers as they were pulled, so that their digests stay the same
     OciArchive,
 }
 

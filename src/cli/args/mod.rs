@@ -10,6 +10,7 @@ mod layers;
 mod mounts;
 mod registry;
 mod store;
+mod wording;
 
 pub use chroot::Chroot;
 pub use images::{History, Inspect, List, Load, Prune, Remove, Save, SaveFormat, Tag};
@@ -19,6 +20,7 @@ pub use registry::{
     Connection, Login, Logout, Manifest, ManifestCommand, ManifestInspect, Platforms, Pull, Search,
 };
 pub use store::{Completion, DiskUsage, Info, Man, Verify};
+pub use wording::plain;
 
 use std::path::PathBuf;
 
@@ -50,8 +52,8 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// The store [default: ~/.local/share/shale, for root /var/lib/shale]
-    #[arg(long, global = true, value_name = "DIR", env = "SHALE_ROOT", hide_env_values = true)]
+    /// The store [default: $SHALE_ROOT, or ~/.local/share/shale, for root /var/lib/shale]
+    #[arg(long, global = true, value_name = "DIR")]
     pub root: Option<PathBuf>,
     /// Print only IDs or names, no progress and no messages
     #[arg(short, long, global = true)]
@@ -127,7 +129,7 @@ pub enum Command {
     Rm(Remove),
     /// Give an image another name
     Tag(Tag),
-    /// Remove images without a name, and what nothing needs any more
+    /// Remove images without a tag, and what nothing needs any more
     Prune(Prune),
     /// Write images to an archive
     Save(Save),
@@ -170,7 +172,7 @@ pub const GROUPS: [(&str, &[&str]); 4] = [
 ];
 
 /// Everything after the options is put in by [`command`].
-const TOP_TEMPLATE: &str = "{about-with-newline}\nUsage: shale [OPTIONS] COMMAND\n\n{after-help}\n\
+const TOP_TEMPLATE: &str = "{about-with-newline}\nUsage: shale [OPTIONS] COMMAND{after-help}\n\
     \nGlobal options:\n{options}\n\n`shale COMMAND --help` explains a command.";
 
 const EXAMPLES: &str = "\

@@ -58,8 +58,8 @@ Examples:
   shale search registry.example/app            Repositories of a registry that contain `app`
   shale search registry.example/team/app       Its tags, when that is a repository
 
-Filters: stars=N, is-official=BOOL
-Fields:  .Name .Description .StarCount .IsOfficial")]
+Filters: stars=N, is-official=BOOL, is-automated=BOOL
+Fields:  .Name .Description .StarCount .IsOfficial .IsAutomated")]
 pub struct Search {
     /// What to look for: a word, or a registry and a word
     #[arg(value_name = "[REGISTRY/]TERM")]

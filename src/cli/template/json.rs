@@ -1,4 +1,4 @@
-//! Writes values as Go's `encoding/json` does, on one line, without HTML escapes.
+//! Writes values as Go's `encoding/json` does, on one line, with HTML escapes only in rows.
 
 use std::fmt::Write as _;
 
@@ -41,13 +41,15 @@ fn write(out: &mut String, value: &Value) {
                 .iter()
                 .filter(|field| !field.omit_empty || !is_empty(&field.value))
                 .filter_map(|field| Some((field.json?, &field.value)));
-            match &value.text {
-                Some(text) if value.fields.is_empty() => string(out, text),
+            match &value.json {
+                Some(text) => string(out, text),
                 _ if value.methods => {
                     // A row is marshalled through a map, which sorts the names.
                     let mut sorted: Vec<_> = shown.collect();
                     sorted.sort_by_key(|(name, _)| *name);
-                    object(out, sorted.into_iter());
+                    let mut text = String::new();
+                    object(&mut text, sorted.into_iter());
+                    out.push_str(&for_html(&text));
                 }
                 _ => object(out, shown),
             }
@@ -66,6 +68,11 @@ fn object<'a>(out: &mut String, entries: impl Iterator<Item = (&'a str, &'a Valu
         write(out, value);
     }
     out.push('}');
+}
+
+/// The escapes of a `MarshalJSON` method, which a row has; they can only stand in strings.
+fn for_html(json: &str) -> String {
+    json.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
 }
 
 /// What `omitempty` leaves out.

@@ -71,7 +71,10 @@ impl Template {
 
     /// Whether the text names the field, so that a costly one need not be worked out in vain.
     pub fn mentions(&self, field: &str) -> bool {
-        self.text.contains(field) || self.text.contains("{{json .}}")
+        let names = |c: char| c.is_alphanumeric() || c == '_';
+        // A dot that no name follows is the whole row.
+        let whole = self.text.split('.').skip(1).any(|after| !after.starts_with(names));
+        whole || self.text.contains(field)
     }
 
     fn run(

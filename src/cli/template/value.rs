@@ -99,19 +99,21 @@ pub struct Struct {
     pub fields: Vec<Field>,
     /// The fields are methods: they count arguments as functions do.
     pub methods: bool,
-    /// What it prints as, when it has a `String` method (a time has).
+    /// What it prints as, when that is not its fields (a time has a `String` method).
     pub text: Option<String>,
+    /// What it is in JSON, a string, when that is not its fields.
+    pub json: Option<String>,
 }
 
 impl Struct {
     /// A struct with plain fields.
     pub fn new(name: &'static str, fields: Vec<Field>) -> Self {
-        Self { name, fields, methods: false, text: None }
+        Self { name, fields, methods: false, text: None, json: None }
     }
 
     /// A row of a listing: its columns are methods.
     pub fn row(name: &'static str, fields: Vec<Field>) -> Self {
-        Self { name, fields, methods: true, text: None }
+        Self { name, fields, methods: true, text: None, json: None }
     }
 
     /// The field or method of that name.
@@ -161,6 +163,11 @@ impl Value {
             Self::Struct(row) if row.methods => format!("*{}", row.name),
             Self::Struct(value) => value.name.to_owned(),
         }
+    }
+
+    /// As `%v` prints it.
+    pub fn to_text(&self) -> String {
+        super::print::plain(self)
     }
 
     /// Forgets that a nil came out of an interface, as the end of each pipeline stage does.

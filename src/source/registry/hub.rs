@@ -27,6 +27,9 @@ pub struct Found {
     /// Whether it is one of Docker's official images.
     #[serde(default, rename = "is_official", deserialize_with = "null_as_default")]
     pub official: bool,
+    /// Whether Docker Hub built it by itself, as it once did.
+    #[serde(default, rename = "is_automated", deserialize_with = "null_as_default")]
+    pub automated: bool,
 }
 
 #[derive(Deserialize)]

@@ -1,0 +1,95 @@
+//! Other ways to write a command line, turned into the plain one before the words are read.
+//!
+//! Scripts written for Docker hold switches with a value, as Go's programs take them:
+//! `--no-trunc=false`, `-a=1`. One that is on stands without its value, one that is off does not
+//! stand at all. Words after `--`, and those of a command that `chroot` runs, are nobody's business
+//! here. `shale help ls` is `shale ls --help`, `shale version` is `shale --version`.
+
+use std::ffi::OsString;
+
+use clap::{ArgAction, Command};
+
+/// The words in the plain form. What is no switch, or no value of one, is left as it is.
+pub fn plain(words: Vec<OsString>, command: &Command) -> Vec<OsString> {
+    let mut switches = Switches::default();
+    switches.collect(command);
+    let words = as_options(words);
+    let foreign = ["--", "chroot"];
+    let end = words.iter().position(|word| foreign.iter().any(|end| word == end));
+    let end = end.unwrap_or(words.len());
+    let mut plain = Vec::with_capacity(words.len());
+    for (number, word) in words.into_iter().enumerate() {
+        match word.to_str().filter(|_| number < end).and_then(|text| switches.value(text)) {
+            Some((name, true)) => plain.push(name.into()),
+            Some((_, false)) => {}
+            None => plain.push(word),
+        }
+    }
+    plain
+}
+
+/// `help` and `version` in the place of a command.
+fn as_options(mut words: Vec<OsString>) -> Vec<OsString> {
+    let option = match words.get(1).and_then(|word| word.to_str()) {
+        Some("help") => "--help",
+        Some("version") => "--version",
+        _ => return words,
+    };
+    words.remove(1);
+    words.push(option.into());
+    words
+}
+
+/// The switches of all commands, as they are written.
+#[derive(Default)]
+struct Switches(Vec<String>);
+
+impl Switches {
+    fn collect(&mut self, command: &Command) {
+        for arg in command.get_arguments().filter(|a| matches!(a.get_action(), ArgAction::SetTrue))
+        {
+            self.0.extend(arg.get_long().map(|name| format!("--{name}")));
+            self.0.extend(arg.get_short().map(|name| format!("-{name}")));
+        }
+        for command in command.get_subcommands() {
+            self.collect(command);
+        }
+    }
+
+    /// A switch and its value.
+    fn value<'a>(&self, word: &'a str) -> Option<(&'a str, bool)> {
+        let (name, value) = word.split_once('=')?;
+        let value = match value {
+            "1" | "t" | "T" | "true" | "TRUE" | "True" => true,
+            "0" | "f" | "F" | "false" | "FALSE" | "False" => false,
+            _ => return None,
+        };
+        self.0.iter().any(|switch| switch == name).then_some((name, value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_switches() {
+        for (line, wanted) in [
+            ("shale ls --no-trunc=false -a=1 x", "shale ls -a x"),
+            ("shale ls --digests=TRUE --quiet=f", "shale ls --digests"),
+            ("shale ls --filter=dangling=true --format=true", ""),
+            ("shale ls --no-trunc=maybe --nope=true", ""),
+            ("shale rm -- --force=true", ""),
+            ("shale help image tag", "shale image tag --help"),
+            ("shale version", "shale --version"),
+            ("shale tag help version", ""),
+            ("shale chroot x prog --all=false", ""),
+        ] {
+            let words = line.split(' ').map(OsString::from).collect();
+            let plain = plain(words, &crate::cli::args::command());
+            let plain: Vec<String> =
+                plain.into_iter().filter_map(|w| w.into_string().ok()).collect();
+            assert_eq!(plain.join(" "), if wanted.is_empty() { line } else { wanted });
+        }
+    }
+}
