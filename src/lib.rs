@@ -42,6 +42,8 @@ pub mod pull;
 
 pub mod archive;
 
+pub mod browse;
+
 pub mod mount;
 
 pub mod chroot;

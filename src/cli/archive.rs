@@ -45,16 +45,16 @@ pub fn save(context: &mut Context, args: &Save) -> Result<(), Error> {
     }
 }
 
-/// Writes a file under another name first, so that a failed `save` leaves the old one.
-fn write_file(
+/// Writes a file under another name first, so that a failed command leaves the old one.
+pub(super) fn write_file<E: Into<Error>>(
     path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> Result<(), ArchiveError>,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
 ) -> Result<(), Error> {
     let at = |error: io::Error| Error::io(path.display())(error);
     // A device or a pipe is written as it is.
     if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
         let mut out = BufWriter::new(File::options().write(true).open(path).map_err(at)?);
-        return Ok(write(&mut out)?);
+        return write(&mut out).map_err(Into::into);
     }
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.part", std::process::id()));
@@ -62,7 +62,7 @@ fn write_file(
     let file = File::create_new(&part).map_err(at)?;
     let written = {
         let mut out = BufWriter::with_capacity(1 << 16, file);
-        write(&mut out).map_err(Error::from)
+        write(&mut out).map_err(Into::into)
     };
     let finished = written.and_then(|()| std::fs::rename(&part, path).map_err(at));
     finished.inspect_err(|_| {

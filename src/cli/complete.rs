@@ -15,6 +15,19 @@ pub fn images() -> ArgValueCompleter {
     ArgValueCompleter::new(|typed: &OsStr| image_names(&typed.to_string_lossy()))
 }
 
+/// Completes names of images up to the path in them: `debian:12:/`.
+pub fn image_paths() -> ArgValueCompleter {
+    ArgValueCompleter::new(|typed: &OsStr| {
+        let names = image_names(&typed.to_string_lossy()).into_iter();
+        let opened = |name: CompletionCandidate| {
+            let mut value = name.get_value().to_owned();
+            value.push(":/");
+            CompletionCandidate::new(value)
+        };
+        names.map(opened).collect::<Vec<_>>()
+    })
+}
+
 /// Completes directories and names of images that are mounted.
 pub fn mounts() -> ArgValueCompleter {
     ArgValueCompleter::new(|typed: &OsStr| mount_names(&typed.to_string_lossy()))

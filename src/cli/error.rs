@@ -9,6 +9,7 @@ use std::io;
 
 use super::hint;
 use crate::archive::ArchiveError;
+use crate::browse;
 use crate::mount;
 use crate::pull::PullError;
 use crate::source::SourceError;
@@ -165,6 +166,12 @@ impl From<mount::Error> for Error {
             mount::Error::Tables(error) => error.into(),
             error => of(&error, error.hint().map(str::to_owned), false),
         }
+    }
+}
+
+impl From<browse::Error> for Error {
+    fn from(error: browse::Error) -> Self {
+        of(&error, hint::browse(&error), error.is_mismatch())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::archive::ArchiveError;
+use crate::browse;
 use crate::oci::{ChoiceError, Reference};
 use crate::pull::PullError;
 use crate::source::SourceError;
@@ -98,6 +99,19 @@ pub fn pull(error: &PullError) -> Option<String> {
         PullError::Choice(ChoiceError::NoMatch { .. }) => OTHER_PLATFORM,
         PullError::Foreign { .. } => "`--foreign` fetches such layers",
         error if error.is_mismatch() => NOT_THE_BYTES,
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+/// Of errors of reading an image's files.
+pub fn browse(error: &browse::Error) -> Option<String> {
+    let hint = match error {
+        error if error.is_mismatch() => "pull the image again to heal it",
+        browse::Error::Destination { source, .. } => match source.kind() {
+            io::ErrorKind::NotFound => "make the directory first",
+            _ => return None,
+        },
         _ => return None,
     };
     Some(hint.to_owned())

@@ -1,7 +1,8 @@
 //! `--format` of everything that lists: the default table, `table TEMPLATE`, `json`, or a template
 //! for each row, as Docker's formatter does it.
 //!
-//! Rows are formatted before anything is written, so a template that fails prints nothing.
+//! Rows are formatted before anything is written, so a template that fails prints nothing; a
+//! listing that may be long prints row by row what is no table ([`Format::print_row`]).
 
 use super::error::Error;
 use super::escape::escape;
@@ -61,6 +62,12 @@ impl Format {
     /// Whether all rows are needed to lay it out; of any other, parts can be printed one by one.
     pub fn is_table(&self) -> bool {
         self.is_table
+    }
+
+    /// Prints one row of a format that is no table.
+    pub fn print_row(&self, out: &mut Output, row: &Value) -> Result<(), Error> {
+        let text = self.template.execute(row).map_err(template_error)?;
+        out.line(&text)
     }
 
     /// Prints rows.

@@ -19,6 +19,8 @@ mod context;
 mod diff;
 mod error;
 mod escape;
+mod extract;
+mod files;
 mod filter;
 mod glob;
 mod hint;
@@ -129,6 +131,10 @@ fn dispatch(context: &mut Context, command: &Command) -> Result<(), Error> {
         Command::Mounts(args) => mounts::mounts(context, args),
         Command::Stats(args) => stats::stats(context, args),
         Command::Chroot(args) => chroot::chroot(context, args),
+        Command::Files(args) => files::files(context, args),
+        Command::Cat(args) => extract::cat(context, args),
+        Command::Cp(args) => extract::copy(context, args),
+        Command::Export(args) => extract::export(context, args),
         Command::Ls(args) => images::list(context, args),
         Command::Inspect(args) => inspect::inspect(context, args),
         Command::History(args) => history::history(context, args),

@@ -53,7 +53,7 @@ pub(super) fn chosen_name(text: &OsStr, image: &StoredImage) -> Option<String> {
 pub(super) fn image(context: &mut Context, args: &Wanted) -> Result<StoredImage, Error> {
     let store = context.store()?;
     let known = || store.open_image(&stored_name(&args.image.to_string_lossy()));
-    let found = match args.pull {
+    let found = match args.fetching.pull {
         PullPolicy::Always => None,
         PullPolicy::Never => {
             let never = |error| explain(&store, &args.image.to_string_lossy(), error);
@@ -71,10 +71,10 @@ pub(super) fn image(context: &mut Context, args: &Wanted) -> Result<StoredImage,
         return Ok(image);
     }
     let fetch = Fetch {
-        platform: args.platform.clone(),
+        platform: args.fetching.platform.clone(),
         jobs: 3,
         foreign: false,
-        connection: args.connection.clone(),
+        connection: args.fetching.connection.clone(),
     };
     let stored: Reference = local::reference(&name)?;
     Ok(fetch.run(context, &name, &stored)?.image)
@@ -82,7 +82,7 @@ pub(super) fn image(context: &mut Context, args: &Wanted) -> Result<StoredImage,
 
 /// Whether the image is for the platform that was asked for, if one was.
 fn is_wanted(image: &StoredImage, args: &Wanted) -> bool {
-    match (&args.platform, image.config.platform()) {
+    match (&args.fetching.platform, image.config.platform()) {
         (Some(wanted), Some(is)) => wanted.preferences().iter().any(|able| able.matches(&is)),
         _ => true,
     }
@@ -108,7 +108,8 @@ fn is_current(name: &ImageName, image: &StoredImage, args: &Wanted) -> bool {
     if name.reference().is_some() {
         return true;
     }
-    let root = source::open(name, &source_options(&args.connection)).and_then(|s| s.root());
+    let root =
+        source::open(name, &source_options(&args.fetching.connection)).and_then(|s| s.root());
     root.map_or(true, |root| root.descriptor.digest == image.manifest.digest)
 }
 

@@ -9,7 +9,7 @@
 use std::io::{self, BufWriter, IsTerminal, Write};
 
 use super::error::Error;
-use super::escape::escape_lines;
+use super::escape::{escape, escape_lines};
 
 /// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -117,6 +117,11 @@ impl Output {
         self.raw(format!("\x1b[{}m", style.code()).as_bytes())?;
         self.data(text)?;
         self.raw(b"\x1b[0m")
+    }
+
+    /// A name that was asked for: its bytes as they are, escaped on a terminal.
+    pub fn name(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        if self.terminal { self.raw(escape(bytes).as_bytes()) } else { self.raw(bytes) }
     }
 
     /// Bytes that were asked for, as they are: documents, archives.

@@ -98,6 +98,11 @@ impl Time {
         self.zoned().strftime("%Y-%m-%d %H:%M:%S %z %Z").to_string()
     }
 
+    /// As `ls -l` prints a time, in the local zone: `2026-05-03 20:51`.
+    pub fn minutes(self) -> String {
+        self.zoned().strftime("%Y-%m-%d %H:%M").to_string()
+    }
+
     /// RFC 3339 in the local zone, whole seconds: `2026-05-03T20:51:25+02:00`.
     pub fn rfc3339(self) -> String {
         let zoned = self.zoned();

@@ -78,11 +78,14 @@ pub struct Options {
     pub extract_from: Option<u64>,
     /// Decode the next span on another thread when a reader goes through a layer in order.
     pub read_ahead: bool,
+    /// Layers that can be read by turns without entering them anew: a decoder is kept for each,
+    /// of about 110 KiB.
+    pub streams: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cache: 16 << 20, extract_from: Some(1 << 20), read_ahead: true }
+        Self { cache: 16 << 20, extract_from: Some(1 << 20), read_ahead: true, streams: 6 }
     }
 }
 
@@ -113,7 +116,7 @@ impl Content {
         let shared = Shared {
             last: layers.iter().map(|_| AtomicU64::new(0)).collect(),
             layers: Layers::new(store, layers),
-            spans: Spans::new(options.cache),
+            spans: Spans::new(options.cache, options.streams),
             objects: Objects::new(),
             stats: Stats::default(),
             options,

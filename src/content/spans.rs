@@ -28,10 +28,7 @@ use super::{ContentError, Stats};
 use crate::layer::resume::SpanDecoder;
 use crate::layer::span::SpanNo;
 
-/// Decoders that are parked at once: as many streams can be read by turns. Each has about 110 KiB.
-const PARKED: usize = 6;
-
-/// Of those, decoders with windows of many MiB.
+/// Decoders with windows of many MiB that are parked at once.
 const PARKED_LARGE: usize = 1;
 
 /// Buffers kept for the next span.
@@ -56,6 +53,8 @@ struct State {
     flights: HashMap<Key, Arc<Flight>>,
     /// The one parked last is last.
     parked: Vec<Parked>,
+    /// Small decoders that are parked at once: as many streams can be read by turns.
+    streams: usize,
 }
 
 /// The bytes of a span, checked.
@@ -101,14 +100,16 @@ enum Plan<'a> {
 }
 
 impl Spans {
-    /// A cache of at most `most` bytes (one span is always kept, whatever its size).
-    pub(super) fn new(most: usize) -> Self {
+    /// A cache of at most `most` bytes (one span is always kept, whatever its size), for so many
+    /// `streams` read by turns.
+    pub(super) fn new(most: usize, streams: usize) -> Self {
         let state = State {
             cache: LruCache::unbounded(),
             bytes: 0,
             budget: Budget::new(most),
             flights: HashMap::new(),
             parked: Vec::new(),
+            streams,
         };
         Self { state: Mutex::new(state), spare: Arc::default() }
     }
@@ -253,7 +254,7 @@ impl State {
     /// Parks a decoder. Gives back those that there is no room for, to be dropped without the lock.
     fn park(&mut self, parked: Parked) -> Option<Parked> {
         let small = parked.small;
-        let most = if small { PARKED } else { PARKED_LARGE };
+        let most = if small { self.streams } else { PARKED_LARGE };
         self.parked.push(parked);
         let count = self.parked.iter().filter(|parked| parked.small == small).count();
         let oldest = self.parked.iter().position(|parked| parked.small == small)?;

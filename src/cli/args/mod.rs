@@ -5,6 +5,7 @@
 //! definition. Nothing is done here but reading words.
 
 mod chroot;
+mod files;
 mod images;
 mod layers;
 mod mounts;
@@ -13,9 +14,10 @@ mod store;
 mod wording;
 
 pub use chroot::Chroot;
+pub use files::{Cat, Copy, Export, Files};
 pub use images::{History, Inspect, List, Load, Prune, Remove, Save, SaveFormat, Tag};
 pub use layers::{Diff, Layers, Which};
-pub use mounts::{Mount, Mounts, PullPolicy, Stats, Umount, Wanted};
+pub use mounts::{Fetching, Mount, Mounts, PullPolicy, Stats, Umount, Wanted};
 pub use registry::{
     Connection, Login, Logout, Manifest, ManifestCommand, ManifestInspect, Platforms, Pull, Search,
 };
@@ -111,6 +113,14 @@ pub enum Command {
     Stats(Stats),
     /// Run a command, or a shell, in an image
     Chroot(Chroot),
+    /// List the files of an image
+    Files(Files),
+    /// Print files of an image
+    Cat(Cat),
+    /// Copy files out of an image
+    Cp(Copy),
+    /// Write all files of an image as one tar
+    Export(Export),
     /// List images
     #[command(visible_alias = "images", alias = "list")]
     Ls(List),
@@ -158,8 +168,9 @@ pub enum Command {
 }
 
 /// The commands by what they are for, in the order of the help text.
-pub const GROUPS: [(&str, &[&str]); 4] = [
+pub const GROUPS: [(&str, &[&str]); 5] = [
     ("Mounts", &["mount", "umount", "mounts", "stats", "chroot"]),
+    ("Files", &["files", "cat", "cp", "export"]),
     (
         "Images",
         &[

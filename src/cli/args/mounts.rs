@@ -27,6 +27,14 @@ pub struct Wanted {
     /// A reference, an ID, or `oci:DIR[:TAG]`, `oci-archive:FILE`, `docker-archive:FILE`
     #[arg(value_name = "IMAGE", add = complete::images())]
     pub image: OsString,
+    /// How it is fetched.
+    #[command(flatten)]
+    pub fetching: Fetching,
+}
+
+/// How an image is fetched when it is missing.
+#[derive(Debug, Clone, Args)]
+pub struct Fetching {
     /// When to ask the registry
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
     pub pull: PullPolicy,

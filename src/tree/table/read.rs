@@ -224,7 +224,7 @@ impl ImageTree {
     }
 
     /// The name in a row; empty for the root and for no row.
-    pub(super) fn own_name(&self, row: RowNo) -> Result<&[u8], TableError> {
+    pub fn own_name(&self, row: RowNo) -> Result<&[u8], TableError> {
         self.row(row)?.map_or(Ok(&[]), |record| self.name(record))
     }
 
