@@ -13,6 +13,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
+use super::acl;
 use crate::layer::{Kind, Time};
 
 /// The unit of a tar, in bytes.
@@ -114,6 +115,9 @@ impl Head<'_> {
         }
         for (key, value) in self.xattrs {
             xattr(&mut records, key, value);
+            if let Some((key, text)) = acl::record_key(key).zip(acl::text(value)) {
+                record(&mut records, key, text.as_bytes());
+            }
         }
         let named = [name, self.link].iter().any(|text| std::str::from_utf8(text).is_err());
         if named && !records.is_empty() {

@@ -9,6 +9,7 @@
 //!
 //! A failure ends the writing, and what was written is no whole archive.
 
+mod acl;
 mod header;
 
 use std::collections::HashMap;
