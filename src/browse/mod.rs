@@ -174,6 +174,6 @@ impl Browser {
     }
 
     fn attributes(&self, row: RowNo) -> Result<Attributes, Error> {
-        Ok(self.tree.attributes(row)?.ok_or(Error::NoRow(row))?)
+        self.tree.attributes(row)?.ok_or(Error::NoRow(row))
     }
 }
