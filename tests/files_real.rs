@@ -18,6 +18,12 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::Ordering;
+
+use shalefs::browse::{Browser, write_tar};
+use shalefs::layer::Toc;
+use shalefs::mount::View;
+use shalefs::store::{Derived, Store};
 
 use real_parts::{Corpus, Mounted, TestDir, run, shale};
 use tree_compare::{Difference, differences, read_tree};
@@ -136,6 +142,31 @@ fn an_export_is_the_same_each_time_and_cp_to_a_dash_is_a_part_of_it() {
     let found: Vec<_> =
         found.iter().filter(|d| !["links", "same file as"].contains(&d.field)).collect();
     assert!(found.is_empty(), "{found:#?}");
+}
+
+/// A walk by names goes through several layers by turns, each of them in another order than its
+/// tar perhaps: that must not decode a span again and again.
+#[test]
+fn an_export_decodes_each_span_once() {
+    let Some(corpus) = Corpus::find() else { return };
+    for tag in ["debian", "hand"] {
+        let dir = TestDir::new("store");
+        run(shale(&dir).args(["-q", "pull", &corpus.oci(tag)]));
+        let store = Store::open(&dir.path).unwrap();
+        let image = store.open_image(&format!("localhost/oci:{tag}")).unwrap();
+        let unpacked: u64 = image
+            .layers
+            .iter()
+            .map(|layer| store.open_derived(Derived::Toc, layer.digest).unwrap().unwrap())
+            .map(|toc| Toc::open(toc).unwrap().header().unpacked)
+            .sum();
+        let view = View::of(&store, &image, tag).unwrap();
+        let browser = Browser::open(store, view.tree, view.layers);
+        let root = browser.find(b"/", false).unwrap();
+        write_tar(&browser, &root, b".", &mut std::io::sink()).unwrap();
+        let decoded = browser.stats().bytes_decoded.load(Ordering::Relaxed);
+        assert!(decoded > 100_000_000 && decoded <= unpacked, "{decoded} of {unpacked} bytes");
+    }
 }
 
 /// Standard output of a command, as bytes.

@@ -105,6 +105,10 @@ fn files_lists_names_in_order_and_follows_links_inside() {
     );
     assert_eq!(said(&bench, &["files", "odd:1", "/bin"]), "/usr/bin\n/usr/bin/tool\n");
     assert_eq!(said(&bench, &["files", "odd:1", "bin/tool", "/gone"]), "/usr/bin/tool\n/gone\n");
+    let output = run(&bench, &["files", "odd:1", "/none", "/tight"]);
+    assert_eq!((output.status.code(), output.stdout), (Some(1), b"/tight\n/tight/in\n".to_vec()));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.starts_with("shale: /none: the image has no such file\nhint: `shale files"));
     assert_eq!(said(&bench, &["files", "-0", "odd:1", "/dev"]), "/dev\0/dev/null\0/dev/pipe\0");
 }
 

@@ -5,11 +5,11 @@
 //! times, so those come last. When the owner cannot be restored, set-user-ID and set-group-ID are
 //! left out: they would lend the rights of another user than the image says.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 
 use rustix::fs::{
-    AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags, chmod, chownat, fchmod,
-    fchown, fsetxattr, futimens, lsetxattr, openat, utimensat,
+    AtFlags, CWD, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags, chmod, chown, fchmod, fchown,
+    fsetxattr, futimens, setxattr, utimensat,
 };
 use rustix::io::{Errno, Result};
 
@@ -55,22 +55,17 @@ fn owner(handle: &Handle<'_>, attributes: &Attributes) -> Result<()> {
     if attributes.uid == u32::MAX || attributes.gid == u32::MAX {
         return Err(Errno::INVAL);
     }
-    let (uid, gid) = (Uid::from_raw(attributes.uid), Gid::from_raw(attributes.gid));
+    let (uid, gid) = (Some(Uid::from_raw(attributes.uid)), Some(Gid::from_raw(attributes.gid)));
     match handle {
-        Handle::Open(fd) => fchown(fd, Some(uid), Some(gid)),
-        Handle::Named { directory, name } => {
-            chownat(directory, *name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
-        }
+        Handle::Open(fd) => fchown(fd, uid, gid),
+        Handle::Path(_) => chown(through(handle), uid, gid),
     }
 }
 
 fn xattr(handle: &Handle<'_>, name: &[u8], value: &[u8]) -> Result<()> {
     match handle {
         Handle::Open(fd) => fsetxattr(fd, name, value, XattrFlags::empty()),
-        Handle::Named { directory, name: file } => {
-            let path = through(directory, Some(file));
-            lsetxattr(path, name, value, XattrFlags::empty())
-        }
+        Handle::Path(_) => setxattr(through(handle), name, value, XattrFlags::empty()),
     }
 }
 
@@ -78,12 +73,7 @@ fn set_mode(handle: &Handle<'_>, mode: u16) -> Result<()> {
     let mode = Mode::from_raw_mode(mode.into());
     match handle {
         Handle::Open(fd) => fchmod(fd, mode),
-        Handle::Named { directory, name } => {
-            // There is no chmod that does not follow links; one through a descriptor cannot.
-            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let node = openat(directory, *name, flags, Mode::empty())?;
-            chmod(through(&node, None), mode)
-        }
+        Handle::Path(_) => chmod(through(handle), mode),
     }
 }
 
@@ -92,14 +82,13 @@ fn times(handle: &Handle<'_>, mtime: Time) -> Result<()> {
     let times = Timestamps { last_access: time, last_modification: time };
     match handle {
         Handle::Open(fd) => futimens(fd, &times),
-        Handle::Named { directory, name } => {
-            utimensat(directory, *name, &times, AtFlags::SYMLINK_NOFOLLOW)
-        }
+        Handle::Path(_) => utimensat(CWD, through(handle), &times, AtFlags::empty()),
     }
 }
 
-/// A path through an open descriptor, for calls that take no other.
-fn through(fd: &OwnedFd, name: Option<&str>) -> String {
-    let fd = fd.as_raw_fd();
-    name.map_or_else(|| format!("/proc/self/fd/{fd}"), |name| format!("/proc/self/fd/{fd}/{name}"))
+/// A path to the very node behind a descriptor, for calls that take no descriptor of its kind. The
+/// kernel goes to the node itself, also when that is a link.
+fn through(handle: &Handle<'_>) -> String {
+    let (Handle::Open(fd) | Handle::Path(fd)) = handle;
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
 }

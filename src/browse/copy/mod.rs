@@ -18,6 +18,7 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::ops::ControlFlow;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -244,7 +245,7 @@ impl Copier<'_> {
         let place = self.destination.place(name)?;
         let draft = place.draft(attributes, text)?;
         if let (Some(file), Some(data)) =
-            (&draft.file, browser.tree.file(row).map_err(Error::Table)?)
+            (draft.file(), browser.tree.file(row).map_err(Error::Table)?)
         {
             self.bytes(name, file, &data)?;
         }
@@ -314,7 +315,7 @@ impl Copier<'_> {
             if self.options.archive {
                 match self.destination.directory(&path) {
                     Ok(directory) => {
-                        let handle = Handle::Open(&directory);
+                        let handle = Handle::Open(directory.as_fd());
                         attributes::restore(&handle, &attributes, &xattrs, tell);
                     }
                     Err(error) => tell(error.to_string()),

@@ -13,7 +13,7 @@
 use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -152,20 +152,25 @@ impl<'a> Place<'a> {
         let mode = permissions(attributes.mode);
         let device = makedev(attributes.device.0, attributes.device.1);
         let directory = &*self.directory;
-        let node = |kind, device| {
-            move |name: &str| mknodat(directory, name, kind, mode, device).map(|()| None)
+        let special = |kind, device| {
+            let (name, ()) = self.fresh(|name| mknodat(directory, name, kind, mode, device))?;
+            Ok::<_, io::Error>((found(directory, &name, kind)?, name))
         };
-        let (temporary, file) = match attributes.kind {
-            Kind::Symlink => self.fresh(|name| symlinkat(text, directory, name).map(|()| None)),
-            Kind::Fifo => self.fresh(node(FileType::Fifo, 0)),
-            Kind::CharDevice => self.fresh(node(FileType::CharacterDevice, device)),
-            Kind::BlockDevice => self.fresh(node(FileType::BlockDevice, device)),
-            Kind::File | Kind::Directory | Kind::HardLink => self.fresh(|name| {
+        let (node, temporary) = match attributes.kind {
+            Kind::Symlink => {
+                let (name, ()) = self.fresh(|name| symlinkat(text, directory, name))?;
+                (found(directory, &name, FileType::Symlink)?, name)
+            }
+            Kind::Fifo => special(FileType::Fifo, 0)?,
+            Kind::CharDevice => special(FileType::CharacterDevice, device)?,
+            Kind::BlockDevice => special(FileType::BlockDevice, device)?,
+            Kind::File | Kind::Directory | Kind::HardLink => {
                 let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-                openat(directory, name, flags, mode).map(|file| Some(File::from(file)))
-            }),
-        }?;
-        Ok(Draft { place: self, temporary, file, is_published: false })
+                let (name, file) = self.fresh(|name| openat(directory, name, flags, mode))?;
+                (Node::File(file.into()), name)
+            }
+        };
+        Ok(Draft { place: self, temporary, node, is_published: false })
     }
 
     /// Makes something under the first free name.
@@ -188,15 +193,31 @@ impl<'a> Place<'a> {
 pub(super) struct Draft<'a> {
     place: Place<'a>,
     temporary: String,
-    /// Of a regular file.
-    pub(super) file: Option<File>,
+    node: Node,
     is_published: bool,
+}
+
+/// What was made.
+enum Node {
+    File(File),
+    Other(OwnedFd),
 }
 
 impl Draft<'_> {
     /// To set its attributes by.
     pub(super) fn handle(&self) -> Handle<'_> {
-        Handle::Named { directory: &self.place.directory, name: &self.temporary }
+        match &self.node {
+            Node::File(file) => Handle::Open(file.as_fd()),
+            Node::Other(node) => Handle::Path(node.as_fd()),
+        }
+    }
+
+    /// To write a regular file's bytes to.
+    pub(super) fn file(&self) -> Option<&File> {
+        match &self.node {
+            Node::File(file) => Some(file),
+            Node::Other(_) => None,
+        }
     }
 
     /// Gives it its name.
@@ -217,12 +238,25 @@ impl Drop for Draft<'_> {
     }
 }
 
-/// Something whose attributes are set.
+/// Something whose attributes are set. A descriptor, never a name: somebody else who may write to
+/// the directory could give the name to something that is not theirs to change.
 pub(super) enum Handle<'a> {
-    /// An open directory.
-    Open(&'a OwnedFd),
-    /// A name in an open directory that only this program uses; may be a link.
-    Named { directory: &'a OwnedFd, name: &'a str },
+    /// An open file or directory.
+    Open(BorrowedFd<'a>),
+    /// A node that was found and not opened (`O_PATH`): a link, a device, a pipe.
+    Path(BorrowedFd<'a>),
+}
+
+/// What was just made under `name`. Somebody else may have put something there since.
+fn found(directory: &OwnedFd, name: &str, kind: FileType) -> io::Result<Node> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let node = openat(directory, name, flags, Mode::empty())?;
+    let is = fstat(&node)?;
+    let own = is.st_uid == rustix::process::geteuid().as_raw() && is.st_nlink == 1;
+    if !own || FileType::from_raw_mode(is.st_mode) != kind {
+        return Err(io::Error::other("somebody else changes the directory"));
+    }
+    Ok(Node::Other(node))
 }
 
 /// Permission bits without set-user-ID and its like; the umask takes its own.
