@@ -244,8 +244,8 @@ fn planted_links_do_not_lead_out_of_the_destination() {
     let output = run(&bench, &["cp", "odd:1:/.", dest.to_str().unwrap()]);
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1));
-    assert!(error.contains("3 files were not copied:"), "{error}");
-    assert!(error.contains("dest/etc: there is something else, not followed"), "{error}");
+    let lines = error.lines().filter(|line| line.contains(": there is something else, not "));
+    assert!(lines.count() == 3 && error.lines().count() == 3, "{error}");
     assert_eq!(fs::read_to_string(outside.join("passwd")).unwrap(), "untouched");
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
     assert_eq!(fs::read_link(dest.join("gone")).unwrap(), Path::new("no/where"), "replaced");
@@ -274,8 +274,10 @@ fn cp_a_says_what_a_normal_user_may_not_restore() {
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(error.contains("attributes could not be restored, such as"), "{error}");
     assert!(error.contains("owner 0:0: Operation not permitted"), "{error}");
-    assert!(error.contains("1 file was not copied:"), "{error}");
-    assert!(error.contains("dev/null: Operation not permitted"), "{error}");
+    assert!(
+        error.contains("shale: ") && error.contains("dev/null: Operation not permitted"),
+        "{error}"
+    );
     let mode = |name: &str| home.join("out").join(name).metadata().unwrap().mode() & 0o7777;
     assert_eq!(mode("usr/bin/tool"), 0o755, "set-user-ID would be another user's");
     assert_eq!((mode("tight"), mode("tight/in")), (0o500, 0o400));

@@ -186,15 +186,20 @@ fn report(context: &mut Context, copied: &Copied) -> Result<(), Error> {
             context.out.message(&format!("  {example}"));
         }
     }
-    if copied.missing.count == 0 {
+    let missing = &copied.missing;
+    if missing.count == 0 {
         return Ok(());
     }
-    let things = if copied.missing.count == 1 { "file was" } else { "files were" };
-    let text = format!("{} {things} not copied", copied.missing.count);
-    let examples = copied.missing.examples.join("\n  ");
+    for example in &missing.examples {
+        context.out.error(&Error::failed(example));
+    }
     let status = if copied.damaged { status::MISMATCH } else { status::FAILED };
+    if missing.count == missing.examples.len() as u64 && !copied.damaged {
+        return Err(Error::Said { status });
+    }
     let hint = copied.damaged.then(|| "pull the image again to heal it".to_owned());
-    Err(Error::Failed { message: format!("{text}:\n  {examples}"), hint, status })
+    let things = if missing.count == 1 { "file was" } else { "files were" };
+    Err(Error::Failed { message: format!("{} {things} not copied", missing.count), hint, status })
 }
 
 /// `shale export`
