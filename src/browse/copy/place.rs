@@ -59,10 +59,12 @@ impl Destination {
     /// Where `name`, a path below the destination, is to be.
     pub(super) fn place<'a>(&'a self, name: &'a [u8]) -> io::Result<Place<'a>> {
         let (parent, last) = match name.iter().rposition(|&byte| byte == b'/') {
-            Some(at) => name.split_at(at),
-            None => (&b""[..], name),
+            Some(at) if at > 0 => {
+                (name.get(..at).unwrap_or_default(), name.get(at + 1..).unwrap_or_default())
+            }
+            // A slash at the beginning stays in the name, which is then refused.
+            _ => (&b""[..], name),
         };
-        let last = last.strip_prefix(b"/").unwrap_or(last);
         plain(last)?;
         Ok(Place { destination: self, directory: self.pass(parent)?, name: last })
     }
