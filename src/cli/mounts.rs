@@ -97,7 +97,7 @@ fn require_wanted(image: StoredImage, args: &Wanted) -> Result<StoredImage, Erro
         "{}: the stored image is for {}, not for {}",
         args.image.to_string_lossy(),
         text(image.config.platform()),
-        text(args.platform.clone()),
+        text(args.fetching.platform.clone()),
     ))
     .hint("without `--pull never` the other one is fetched"))
 }
