@@ -10,7 +10,6 @@
 mod real_parts;
 #[path = "support/require.rs"]
 mod require;
-#[allow(dead_code, reason = "nothing is accepted here")]
 #[path = "support/tree_compare.rs"]
 mod tree_compare;
 
