@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -91,11 +91,7 @@ pub fn detach(log: File) -> io::Result<()> {
 }
 
 fn close_inherited() -> io::Result<()> {
-    let open: Vec<RawFd> = fs::read_dir("/proc/self/fd")?
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|fd| *fd > libc::STDERR_FILENO)
-        .collect();
-    for fd in open {
+    for fd in open_descriptors()? {
         // SAFETY: F_GETFD only reads a flag; for a number that is not open it fails.
         let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
         if flags >= 0 && flags & libc::FD_CLOEXEC == 0 {
@@ -105,6 +101,28 @@ fn close_inherited() -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Closes every descriptor above 2 but `kept`. Only for a forked child that goes on to do something
+/// else than its parent: it must never touch again what owned them.
+///
+/// # Errors
+/// When /proc cannot be read.
+pub fn keep_only(kept: &[BorrowedFd<'_>]) -> io::Result<()> {
+    for fd in open_descriptors()? {
+        if !kept.iter().any(|kept| kept.as_raw_fd() == fd) {
+            // SAFETY: closing a number twice is an error and nothing more, and this process has one
+            // thread that could open another file under it. Its owner is never used or dropped.
+            unsafe { libc::close(fd) };
+        }
+    }
+    Ok(())
+}
+
+fn open_descriptors() -> io::Result<Vec<RawFd>> {
+    let names = fs::read_dir("/proc/self/fd")?;
+    let numbers = names.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    Ok(numbers.filter(|fd| *fd > libc::STDERR_FILENO).collect())
 }
 
 /// When a process began, in clock ticks since the boot (field 22 of /proc/PID/stat), `None` when
