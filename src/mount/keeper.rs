@@ -56,20 +56,25 @@ impl Keeper {
                 }
             }
         })?;
-        Ok(Self { ask, answer })
+        let mut keeper = Self { ask, answer };
+        // From now on it holds nothing of this process any more.
+        if keeper.hear() { Ok(keeper) } else { Err(io::ErrorKind::BrokenPipe.into()) }
     }
 
     /// Has the mount removed: at once when nobody uses it, else as soon as nobody does. What goes
     /// wrong is in the log; `false` then.
     pub(super) fn unmount(&mut self) -> bool {
+        self.ask.write_all(&[UNMOUNT]).is_ok() && self.hear()
+    }
+
+    fn hear(&mut self) -> bool {
         let mut answer = [0];
-        self.ask.write_all(&[UNMOUNT]).is_ok()
-            && self.answer.read_exact(&mut answer).is_ok()
-            && answer == [DONE]
+        self.answer.read_exact(&mut answer).is_ok() && answer == [DONE]
     }
 }
 
 fn keep(kept: &Kept, mut asked: PipeReader, mut say: PipeWriter) -> io::Result<()> {
+    say.write_all(&[DONE])?;
     let mut question = [0];
     while asked.read(&mut question)? == 1 {
         let answer = match kept.unmount() {

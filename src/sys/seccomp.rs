@@ -113,7 +113,7 @@ const DENIED: &[libc::c_long] = &[
 const MEMORY: [libc::c_long; 3] = [libc::SYS_mmap, libc::SYS_mprotect, libc::SYS_pkey_mprotect];
 
 /// Controls of a terminal that type for its user.
-const TYPING: [libc::c_ulong; 2] = [libc::TIOCSTI, libc::TIOCLINUX];
+const TYPING: [libc::Ioctl; 2] = [libc::TIOCSTI, libc::TIOCLINUX];
 
 /// Where `struct seccomp_data` has the number, the processor and the lower halves of its
 /// arguments (both processors above are little-endian).
