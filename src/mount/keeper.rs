@@ -84,7 +84,10 @@ fn keep(kept: &Kept, mut asked: PipeReader, mut say: PipeWriter) -> io::Result<(
                 FAILED
             }
         };
-        say.write_all(&[answer])?;
+        if say.write_all(&[answer]).is_err() {
+            // The server has ended meanwhile, which is what it wanted to.
+            break;
+        }
     }
     Ok(())
 }
