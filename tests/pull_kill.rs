@@ -2,6 +2,8 @@
 //! `verify` finds no damage and the pull works.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+#[path = "support/figures.rs"]
+mod figures;
 #[path = "support/images.rs"]
 mod images;
 
@@ -64,6 +66,7 @@ fn killed_at_any_moment() {
         let mut child = shale(&root, command).spawn().unwrap();
         std::thread::sleep(moment);
         child.kill().unwrap();
+        figures::count("processes killed", 1);
         child.wait().unwrap();
         let what = format!("kill {number}, {command:?} after {moment:?}");
         let store = Store::open(&root).unwrap_or_else(|error| panic!("{what}: {error}"));

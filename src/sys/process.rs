@@ -4,10 +4,14 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, set_parent_process_death_signal};
+use rustix::process::{
+    DumpableBehavior, Pid, PidfdFlags, Signal, dumpable_behavior, pidfd_open,
+    set_dumpable_behavior, set_parent_process_death_signal,
+};
 
 /// The exit status of a forked child that panicked.
 const PANICKED: u8 = 101;
@@ -171,6 +175,46 @@ pub fn readable_within(fd: impl AsFd, limit: Duration) -> io::Result<bool> {
             Ok(ready) => return Ok(ready > 0),
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// How many [`NoCoreFile`]s there are, and what the process was before the first.
+static NO_CORE_FILE: Mutex<(usize, DumpableBehavior)> = Mutex::new((0, DumpableBehavior::Dumpable));
+
+/// As long as one of these lives, a crash of this process leaves no core file and no debugger of the
+/// same user can look into it.
+#[derive(Debug)]
+pub struct NoCoreFile(());
+
+impl NoCoreFile {
+    /// From now on.
+    pub fn new() -> Self {
+        // Both are changed together; a panic in between is not possible.
+        let mut held = NO_CORE_FILE.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.0 == 0 {
+            held.1 = dumpable_behavior().unwrap_or(DumpableBehavior::Dumpable);
+            // Every kernel knows it.
+            let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+        }
+        held.0 += 1;
+        Self(())
+    }
+}
+
+impl Default for NoCoreFile {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for NoCoreFile {
+    fn drop(&mut self) {
+        let mut held = NO_CORE_FILE.lock().unwrap_or_else(PoisonError::into_inner);
+        held.0 -= 1;
+        if held.0 == 0 && held.1 == DumpableBehavior::Dumpable {
+            // The same.
+            let _ = set_dumpable_behavior(DumpableBehavior::Dumpable);
         }
     }
 }

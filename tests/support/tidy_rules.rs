@@ -216,13 +216,13 @@ pub fn locked_versions(lock: &str) -> Vec<String> {
     faults
 }
 
-/// Every promise (a `- ` item) of SEMANTICS.md names its tests at its end, as `Test: name` or
-/// `Tests: name, name` with each name in backquotes, and each is a function somewhere in `sources`.
-pub fn promises_tested(page: &str, sources: &[Source]) -> Vec<String> {
+/// The promises of a page, each on one line, with the number of their first line: items that begin
+/// with `- ` or a number.
+pub fn promises(page: &str) -> BTreeMap<usize, String> {
     let mut items: BTreeMap<usize, String> = BTreeMap::new();
     let mut current = None;
     for (number, line) in page.lines().enumerate() {
-        if line.starts_with("- ") {
+        if line.starts_with("- ") || item_number(line).is_some() {
             current = Some(number + 1);
         } else if !line.starts_with(' ') {
             current = None;
@@ -233,21 +233,38 @@ pub fn promises_tested(page: &str, sources: &[Source]) -> Vec<String> {
             item.push(' ');
         }
     }
+    items
+}
+
+fn item_number(line: &str) -> Option<usize> {
+    line.split_once(". ")?.0.parse().ok()
+}
+
+/// Every promise names its tests at its end, as `Test: name` or `Tests: name, name` with each name
+/// in backquotes, and each is a function somewhere in `sources`.
+pub fn promises_tested(path: &str, page: &str, sources: &[Source]) -> Vec<String> {
     let exists = |name: &str| {
         let signature = format!("fn {name}");
         sources.iter().any(|source| source.words(&signature).next().is_some())
     };
     let mut faults = Vec::new();
-    for (line, item) in &items {
+    for (line, item) in &promises(page) {
         let tests = item.rsplit_once("Test: ").or_else(|| item.rsplit_once("Tests: "));
         let names: Vec<&str> =
             tests.map_or("", |(_, names)| names).split('`').skip(1).step_by(2).collect();
         if names.is_empty() {
-            faults.push(format!("SEMANTICS.md:{line}: a promise without a test: {item}"));
+            faults.push(format!("{path}:{line}: a promise without a test: {item}"));
         }
         for name in names.iter().filter(|name| !exists(name)) {
-            faults.push(format!("SEMANTICS.md:{line}: there is no test `{name}`"));
+            faults.push(format!("{path}:{line}: there is no test `{name}`"));
         }
     }
     faults
+}
+
+/// Numbered promises are cited by their number: it is theirs, from 1 on.
+pub fn promises_numbered(path: &str, page: &str) -> Vec<String> {
+    let numbers = page.lines().filter_map(item_number);
+    let wrong = numbers.enumerate().filter(|(at, number)| at + 1 != *number);
+    wrong.map(|(at, number)| format!("{path}: promise {number} is number {}", at + 1)).collect()
 }
