@@ -111,6 +111,18 @@ fn dependencies_are_explained_and_new_enough() {
     assert_none(rules::locked_versions(&root_file("Cargo.lock")));
 }
 
+/// Without cargo-deny, which takes longer to build than everything here to run.
+#[test]
+fn dependencies_are_allowed() {
+    let mut cargo = std::process::Command::new(env!("CARGO"));
+    cargo.args(["metadata", "--format-version=1", "--locked", "--offline"]);
+    cargo.args(["--filter-platform", "x86_64-unknown-linux-gnu"]);
+    let output = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo runs");
+    let metadata = serde_json::from_slice(&output.stdout).expect("cargo knows every crate");
+    let policy = root_file("deny.toml").parse().expect("TOML");
+    assert_none(rules::dependencies_allowed(&metadata, &policy));
+}
+
 #[test]
 fn every_promise_names_its_test() {
     let sources = rust_sources();
@@ -255,4 +267,22 @@ fn planted_promise_without_a_test() {
     assert_eq!(count("1. It holds. Test: `it_holds`\n10. It does. Test: none"), 1);
     let misnumbered = |page| rules::promises_numbered("PAGE.md", page).len();
     assert_eq!([misnumbered("1. a\n2. b\n   c"), misnumbered("1. a\n3. b")], [0, 1]);
+}
+
+#[test]
+fn planted_licences_and_sources() {
+    figures::once("planted faults");
+    let policy = "[licenses]\nallow = [\"MIT\", \"ISC\"]".parse().expect("TOML");
+    let count = |licence: &str, source: &str| {
+        let package = serde_json::json!({ "name": "a", "license": licence, "source": source });
+        rules::dependencies_allowed(&serde_json::json!({ "packages": [package] }), &policy).len()
+    };
+    let home = "registry+https://github.com/rust-lang/crates.io-index";
+    for good in ["MIT", "GPL-3.0 OR MIT", "MIT AND ISC", "MIT AND (GPL-3.0 OR ISC)", "X/MIT"] {
+        assert_eq!(count(good, home), 0, "{good}");
+    }
+    for bad in ["", "GPL-3.0", "MIT AND GPL-3.0", "(MIT OR ISC) AND X", "X OR Y AND MIT"] {
+        assert_eq!(count(bad, home), 1, "{bad}");
+    }
+    assert_eq!(count("MIT", "git+https://example.com/a"), 1);
 }

@@ -268,3 +268,55 @@ pub fn promises_numbered(path: &str, page: &str) -> Vec<String> {
     let wrong = numbers.enumerate().filter(|(at, number)| at + 1 != *number);
     wrong.map(|(at, number)| format!("{path}: promise {number} is number {}", at + 1)).collect()
 }
+
+/// Every crate of `metadata` (what `cargo metadata` prints) comes from crates.io, under a licence
+/// that deny.toml (`policy`) allows. The rest of that policy is cargo-deny's.
+pub fn dependencies_allowed(metadata: &serde_json::Value, policy: &toml::Table) -> Vec<String> {
+    const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
+    let allowed = policy["licenses"]["allow"].as_array().into_iter().flatten();
+    let allowed: Vec<&str> = allowed.filter_map(toml::Value::as_str).collect();
+    let mut faults = Vec::new();
+    for package in metadata["packages"].as_array().into_iter().flatten() {
+        let name = package["name"].as_str().unwrap_or_default();
+        let licence = package["license"].as_str().unwrap_or_default();
+        if !licence_allows(licence, &allowed) {
+            faults.push(format!("deny.toml: {name}: licence {licence:?} is not allowed"));
+        }
+        if package["source"].as_str().is_some_and(|source| source != CRATES_IO) {
+            faults.push(format!("deny.toml: {name}: from {}", package["source"]));
+        }
+    }
+    faults
+}
+
+/// An SPDX expression, where OR binds weaker than AND; `/` is OR's older form.
+fn licence_allows(expression: &str, allowed: &[&str]) -> bool {
+    let expression = expression.trim();
+    let parts = |word| split_outside(expression, word);
+    let inner = expression.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'));
+    match (parts(" OR "), parts("/"), parts(" AND "), inner) {
+        (any, _, _, _) if any.len() > 1 => any.iter().any(|one| licence_allows(one, allowed)),
+        (_, any, _, _) if any.len() > 1 => any.iter().any(|one| licence_allows(one, allowed)),
+        (_, _, all, _) if all.len() > 1 => all.iter().all(|one| licence_allows(one, allowed)),
+        (_, _, _, Some(inner)) => licence_allows(inner, allowed),
+        _ => allowed.contains(&expression),
+    }
+}
+
+/// The parts of `text` between the `word`s that stand outside parentheses.
+fn split_outside<'a>(text: &'a str, word: &str) -> Vec<&'a str> {
+    let (mut parts, mut depth, mut start) = (Vec::new(), 0, 0);
+    for (at, c) in text.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ if depth == 0 && at >= start && text[at..].starts_with(word) => {
+                parts.push(&text[start..at]);
+                start = at + word.len();
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    parts
+}
