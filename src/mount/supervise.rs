@@ -88,10 +88,7 @@ impl Supervised<'_> {
         while let Some(delay) = patience.after(lived) {
             thread::sleep(delay);
             lived = Duration::ZERO;
-            let gone = MountPoint::find(place)
-                .map_err(Error::from)
-                .and_then(|point| Ok(!unmount_dead(&point)? && !(detached && !point.is_mounted())));
-            if gone.unwrap_or(true) {
+            if !make_way(place, detached).unwrap_or(false) {
                 forget(self.store, id)?;
                 return Ok(None);
             }
@@ -109,6 +106,13 @@ impl Supervised<'_> {
         log::error!("{}: given up after {LIMIT} deaths of its server", place.display());
         Ok(None)
     }
+}
+
+/// Takes the dead mount away; whether there is a place for another one. Without a dead mount somebody
+/// has unmounted, unless an earlier attempt did.
+fn make_way(place: &Path, detached: bool) -> Result<bool, Error> {
+    let point = MountPoint::find(place)?;
+    Ok(unmount_dead(&point)? || (detached && !point.is_mounted()))
 }
 
 /// Waits until the server ends; whether it did so because its mount is gone. Passes on signals.
