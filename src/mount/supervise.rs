@@ -38,6 +38,10 @@ const LIMIT: u32 = 8;
 /// How to make what the mount shows, again and again.
 pub(super) type MakeView<'a> = &'a dyn Fn() -> Result<View, Error>;
 
+/// Looks at a mount that should be dead, and the time between them.
+const ATTEMPTS: u32 = 20;
+const BETWEEN: Duration = Duration::from_millis(20);
+
 /// What stays the same from one server to the next.
 pub(super) struct Supervised<'a> {
     pub(super) store: &'a Store,
@@ -109,10 +113,20 @@ impl Supervised<'_> {
 }
 
 /// Takes the dead mount away; whether there is a place for another one. Without a dead mount somebody
-/// has unmounted, unless an earlier attempt did.
+/// has unmounted, unless an earlier attempt did. The kernel may take a moment to end a connection.
 fn make_way(place: &Path, detached: bool) -> Result<bool, Error> {
-    let point = MountPoint::find(place)?;
-    Ok(unmount_dead(&point)? || (detached && !point.is_mounted()))
+    for _ in 0..ATTEMPTS {
+        let point = MountPoint::find(place)?;
+        if unmount_dead(&point)? {
+            return Ok(true);
+        }
+        if !point.is_mounted() {
+            return Ok(detached);
+        }
+        drop(point);
+        thread::sleep(BETWEEN);
+    }
+    Ok(false)
 }
 
 /// Waits until the server ends; whether it did so because its mount is gone. Passes on signals.
