@@ -142,7 +142,7 @@ pub fn run(
     let file_system = Arc::new(ImageFs::new(view.tree, content, shown));
     let connection = mount_image(&scratch, image)?;
     let guardian = Guardian::this().map_err(ChrootError::Process)?;
-    let server = fork_child(|| serve(file_system, connection, &guardian));
+    let server = fork_child(|| serve(store, file_system, connection, &guardian));
     let server = pid(server.map_err(ChrootError::Process)?)?;
     // After that fork: only the processes that use the directory have its lock.
     let kept = request.keep.as_deref().map(|path| Kept::open(path, &image.id)).transpose()?;
@@ -227,12 +227,17 @@ fn mount_image(scratch: &Path, image: &StoredImage) -> Result<OwnedFd, ChrootErr
 }
 
 /// The server. In a session of its own no key of the terminal reaches it: it must not stop when the
-/// command does. Of what the caller has open it keeps standard error, to say what is damaged.
-fn serve(file_system: Arc<ImageFs>, connection: OwnedFd, guardian: &Guardian) -> u8 {
+/// command does. Of what the caller has open it keeps standard error, to say what is damaged. It
+/// gives up the rights that any server of a mount gives up.
+fn serve(store: &Store, file_system: Arc<ImageFs>, connection: OwnedFd, guardian: &Guardian) -> u8 {
     let served = guardian
         .bind()
         .and_then(|()| detach(rustix::stdio::stderr().try_clone_to_owned()?.into()))
-        .and_then(|()| Session::start(file_system, connection, SERVER_THREADS)?.serve());
+        .and_then(|()| Session::start(file_system, connection, SERVER_THREADS))
+        .and_then(|session| {
+            mount::sandbox::enter(store, false).map_err(io::Error::other)?;
+            session.serve()
+        });
     u8::from(served.is_err())
 }
 

@@ -6,27 +6,32 @@
 //! umount:  umount(2) -> the kernel ends the connection -> the server forgets its record and ends
 //! ```
 //!
-//! The server of a mount is a process of its own that holds a lock on the mount's record. Nothing
-//! on the way from the command to the first answer depends on the number of entries or layers.
+//! The server of a mount is a process of its own that holds a lock on the mount's record and has
+//! given up all rights but to serve ([`sandbox`]); a second process, the keeper, can do one thing
+//! for it: unmount. Nothing on the way from the command to the first answer depends on the number
+//! of entries or layers.
 //!
 //! **Ending.** A mount ends when it is unmounted, by whomever. SIGTERM, SIGINT and SIGHUP make the
-//! server unmount; when somebody still uses files there, the name goes away at once and the server
-//! ends with the last user. A second signal ends it at once. A server that is killed leaves a dead
+//! server have it unmounted; when somebody still uses files there, the name goes away at once and
+//! the server ends with the last user. A second signal ends it at once. A server that is killed leaves a dead
 //! mount, which [`list`] shows and [`umount()`], [`clean`] and the next [`mount`] on that place
-//! remove; with [`Options::auto_unmount`] a watcher does, at once.
+//! remove; with [`Options::auto_unmount`] a watcher does, at once, and a supervisor mounts anew.
 //!
 //! **Does not** fetch anything, and does not decide which image a name stands for.
 
 mod error;
+mod keeper;
 mod record;
+pub mod sandbox;
 mod server;
 mod stats;
+mod supervise;
 mod umount;
 mod view;
 mod watch;
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 
 pub use error::Error;
@@ -40,6 +45,7 @@ use crate::fuse::{self, MountOptions, MountPoint};
 use crate::store::{Lease, MountRecord, Store};
 use crate::sys::process;
 use server::Server;
+use supervise::Supervised;
 
 /// How a mount is made.
 #[derive(Debug, Clone, Default)]
@@ -66,6 +72,8 @@ pub struct Options {
     pub provenance: bool,
     /// Threads that answer requests; `None`: by the number of processors.
     pub threads: Option<usize>,
+    /// Do not serve without the whole [`sandbox`].
+    pub require_sandbox: bool,
     /// What the reading side may use.
     pub content: content::Options,
 }
@@ -82,19 +90,41 @@ pub fn mount(
     let (server, _lease) = prepare(store, view, mountpoint, options)?;
     let place = server.mountpoint().to_owned();
     let log = server.create_log()?;
-    let record = fork_server(server, log).and_then(|record| match place.symlink_metadata() {
-        Ok(_) => Ok(record),
-        Err(source) => Err(Error::NoAnswer { path: place.clone(), source }),
-    });
-    let record = record.and_then(|record| {
+    let started = fork_server(server, log).and_then(|(_, record)| {
         if options.auto_unmount {
             watch::start(store, &place, record.pid)?;
         }
         Ok(record)
     });
+    answering(&place, started)
+}
+
+/// As [`mount()`], with a supervisor that mounts again what `view` makes when the server is killed.
+pub fn mount_supervised(
+    store: &Store,
+    view: &dyn Fn() -> Result<View, Error>,
+    mountpoint: &Path,
+    options: &Options,
+) -> Result<MountRecord, Error> {
+    // The supervisor inherits the lease, and with it its lock.
+    let (server, _lease) = prepare(store, view()?, mountpoint, options)?;
+    let place = server.mountpoint().to_owned();
+    let log = server.create_log()?;
+    let supervised =
+        Supervised { store, view, options, log: log.try_clone().map_err(Error::Fork)? };
+    let started = fork_telling(log, move |ready| supervised.run(server, ready));
+    answering(&place, started.map(|(_, record)| record))
+}
+
+/// The record, if the mount answers. If not, nothing may be mounted any more.
+fn answering(place: &Path, started: Result<MountRecord, Error>) -> Result<MountRecord, Error> {
+    let record = started.and_then(|record| match place.symlink_metadata() {
+        Ok(_) => Ok(record),
+        Err(source) => Err(Error::NoAnswer { path: place.to_owned(), source }),
+    });
     record.inspect_err(|_| {
-        // The first error is the one to report, and nothing may be mounted any more.
-        let _ = fuse::detach(&place, true);
+        // The first error is the one to report.
+        let _ = fuse::detach(place, true);
     })
 }
 
@@ -129,6 +159,9 @@ fn prepare(
     mountpoint: &Path,
     options: &Options,
 ) -> Result<(Server, Lease), Error> {
+    if options.require_sandbox {
+        sandbox::insist()?;
+    }
     let mut point = MountPoint::find(mountpoint)?;
     if record::clean_place(store, &point)? {
         point = MountPoint::find(mountpoint)?;
@@ -145,31 +178,42 @@ fn prepare(
     Ok(Server::new(store.clone(), view, point.path().to_owned(), connection, options))
 }
 
-/// Starts the server in a process of its own and waits for what it says: its record when it is
-/// ready, or why it will never be.
-fn fork_server(server: Server, log: File) -> Result<MountRecord, Error> {
-    let (mut hear, say) = io::pipe().map_err(Error::Fork)?;
+/// Starts the server in a process of its own and waits until it is ready.
+fn fork_server(server: Server, log: File) -> Result<(u32, MountRecord), Error> {
+    fork_telling(log, move |ready| server.run(ready))
+}
+
+/// Has `work` done by a process of its own and waits for what it says: a record when it is ready,
+/// or why it will never be. Also gives its process id.
+fn fork_telling(
+    log: File,
+    work: impl FnOnce(&mut dyn FnMut(&MountRecord)) -> Result<(), Error>,
+) -> Result<(u32, MountRecord), Error> {
+    let (hear, say) = io::pipe().map_err(Error::Fork)?;
     // The child's copy is closed when it has spoken, the parent's with the closure.
     let mut say = Some(say);
-    process::fork_child(move || {
-        let served = process::detach(log).map_err(Error::Fork).and_then(|()| {
-            server.run(|record| {
-                if let (Some(mut pipe), Ok(text)) = (say.take(), serde_json::to_vec(record)) {
+    let pid = process::fork_child(move || {
+        let worked = process::detach(log).map_err(Error::Fork).and_then(|()| {
+            work(&mut |record| {
+                if let (Some(mut pipe), Ok(text)) = (say.take(), serde_json::to_string(record)) {
                     // Nobody listening any more is no reason to end.
-                    let _ = pipe.write_all(&text);
+                    let _ = writeln!(pipe, "{text}");
                 }
             })
         });
-        let Err(error) = served else { return 0 };
+        let Err(error) = worked else { return 0 };
         log::error!("{error}");
         if let Some(mut pipe) = say {
             // The same.
-            let _ = write!(pipe, "{error}");
+            let _ = writeln!(pipe, "{error}");
         }
         1
     })
     .map_err(Error::Fork)?;
     let mut said = String::new();
-    hear.read_to_string(&mut said).map_err(Error::Fork)?;
-    serde_json::from_str(&said).map_err(|_| Error::Server { message: said })
+    // One line, not to the end: what the process starts has the pipe open too.
+    BufReader::new(hear).read_line(&mut said).map_err(Error::Fork)?;
+    let record = serde_json::from_str(&said)
+        .map_err(|_| Error::Server { message: said.trim_end().to_owned() })?;
+    Ok((pid, record))
 }

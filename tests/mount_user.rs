@@ -91,6 +91,9 @@ fn through_fusermount3() {
     let wanted = format!("- fuse.shale {IMAGE} ro,user_id=65534,group_id=65534");
     assert!(row.contains(&wanted), "{row}");
     assert!(row.contains("nosuid,nodev") && row.contains("default_permissions"), "{row}");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", record.pid)).unwrap();
+    let confined = status.contains("\nNoNewPrivs:\t1\n") && status.contains("\nSeccomp:\t2\n");
+    assert!(confined, "{status}");
     let other = run_as(&record, "1234", &["ls", directory]);
     assert!(!other.status.success(), "the mount is its user's own");
     let said = bench.umount();

@@ -6,6 +6,8 @@
 mod fake_source;
 #[path = "support/faulty.rs"]
 mod faulty;
+#[path = "support/figures.rs"]
+mod figures;
 #[path = "support/images.rs"]
 mod images;
 #[path = "support/replay.rs"]
@@ -95,6 +97,7 @@ fn a_crash_at_any_moment_of_a_pull_loses_nothing() {
         }
     }
     eprintln!("{} effects, {crashes} crashes", disk.len());
+    figures::count("prefixes replayed", crashes);
     assert!(crashes > 300, "{crashes}");
 }
 
@@ -122,6 +125,7 @@ fn a_full_or_failing_disk_is_reported_and_loses_nothing() {
         }
     }
     eprintln!("{struck} calls failed, one at a time");
+    figures::count("injected errors", struck);
     assert!(struck > 200, "{struck}");
 }
 

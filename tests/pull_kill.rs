@@ -1,15 +1,21 @@
-//! SIGKILL at random moments of `pull`, `tag`, `rm` and `prune`, as the program runs them: then
-//! `verify` finds no damage and the pull works.
+//! SIGKILL at random moments of `pull`, `mount`, `tag`, `rm` and `prune`, as the program runs them:
+//! then `verify` finds no damage, the place of the mount is clean or can be cleaned, and the pull
+//! works.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+#[path = "support/figures.rs"]
+mod figures;
 #[path = "support/images.rs"]
 mod images;
+#[path = "support/require.rs"]
+mod require;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use images::{TestImage, TestLayer, write_layout};
+use require::can_mount;
 use shalefs::pull;
 use shalefs::store::Store;
 use shalefs::store::verify::Severity;
@@ -38,6 +44,33 @@ fn layout(directory: &Path) -> String {
     format!("oci:{}", directory.display())
 }
 
+/// Where `mount` mounts. Its server lives on when only the command was killed.
+struct Place {
+    root: PathBuf,
+    path: PathBuf,
+}
+
+impl Place {
+    fn text(&self) -> &str {
+        self.path.to_str().unwrap()
+    }
+
+    /// Nothing is mounted there, or it can be unmounted.
+    fn clean(&self, what: &str) {
+        // A server that was just started may mount no more, but take its time to notice.
+        while shale(&self.root, &["umount", self.text()]).status().unwrap().success() {}
+        let mounted = shalefs::sys::mountinfo::at(&self.path).unwrap();
+        assert_eq!(mounted, None, "{what}");
+        assert_eq!(std::fs::read_dir(&self.path).unwrap().count(), 0, "{what}");
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = shalefs::fuse::detach(&self.path, true);
+    }
+}
+
 #[test]
 fn killed_at_any_moment() {
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -48,7 +81,16 @@ fn killed_at_any_moment() {
     assert!(shale(&root, &["pull", "-q", &one]).status().unwrap().success());
     let whole = begun.elapsed().max(Duration::from_millis(5));
     let name = images::names(&Store::open(&root).unwrap())[0].clone();
-    let commands: [&[&str]; 6] = [
+    let place = directory.path().join("mnt");
+    std::fs::create_dir(&place).unwrap();
+    let place = Place { root: root.clone(), path: place };
+    let alone = can_mount();
+    let mount: &[&str] = match alone {
+        Some(_) => &["mount", &one, place.text()],
+        None => &["pull", "-q", &one],
+    };
+    let commands: [&[&str]; 7] = [
+        mount,
         &["pull", "-q", &two],
         &["tag", &name, "other:1"],
         &["rm", &name],
@@ -64,8 +106,10 @@ fn killed_at_any_moment() {
         let mut child = shale(&root, command).spawn().unwrap();
         std::thread::sleep(moment);
         child.kill().unwrap();
+        figures::count("processes killed", 1);
         child.wait().unwrap();
         let what = format!("kill {number}, {command:?} after {moment:?}");
+        place.clean(&what);
         let store = Store::open(&root).unwrap_or_else(|error| panic!("{what}: {error}"));
         let found = pull::verify(&store, None, number % 10 == 0).expect("verify");
         let damage = found.iter().filter(|finding| finding.severity != Severity::Leftover);

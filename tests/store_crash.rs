@@ -8,6 +8,8 @@
 
 #[path = "support/faulty.rs"]
 mod faulty;
+#[path = "support/figures.rs"]
+mod figures;
 #[path = "support/images.rs"]
 mod images;
 #[path = "support/replay.rs"]
@@ -151,6 +153,7 @@ fn any_crash_leaves_the_old_image_or_the_new_one() {
     let (effects, crashes, broken) = crashes(Forgets::Nothing);
     eprintln!("{effects} effects, {crashes} crashes");
     assert_eq!(broken, None);
+    figures::count("prefixes replayed", crashes);
     assert!(effects > 100 && crashes > 1000, "the log is real");
 }
 
@@ -158,6 +161,7 @@ fn any_crash_leaves_the_old_image_or_the_new_one() {
 fn the_crash_test_sees_a_missing_sync() {
     for planted in [Forgets::Syncs, Forgets::DirectorySyncs] {
         let (_, _, broken) = crashes(planted);
+        figures::count("planted faults", 1);
         assert!(broken.is_some(), "{planted:?} was not noticed");
     }
 }
@@ -190,5 +194,6 @@ fn a_failing_call_is_reported_and_leaves_the_store_whole() {
         }
     }
     eprintln!("{struck} calls failed, one at a time");
+    figures::count("injected errors", struck);
     assert!(struck > 300, "{struck}");
 }

@@ -5,6 +5,8 @@
 //! explained dependencies, minimum versions, tested promises. Each rule is a function over text in
 //! support/tidy_rules.rs and is shown a planted fault below. Uses no part of Shale.
 
+#[path = "support/figures.rs"]
+mod figures;
 #[path = "support/rust_source.rs"]
 mod rust_source;
 #[path = "support/tidy_rules.rs"]
@@ -109,14 +111,30 @@ fn dependencies_are_explained_and_new_enough() {
     assert_none(rules::locked_versions(&root_file("Cargo.lock")));
 }
 
+/// Without cargo-deny, which takes longer to build than everything here to run.
+#[test]
+fn dependencies_are_allowed() {
+    let mut cargo = std::process::Command::new(env!("CARGO"));
+    cargo.args(["metadata", "--format-version=1", "--locked", "--offline"]);
+    cargo.args(["--filter-platform", "x86_64-unknown-linux-gnu"]);
+    let output = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo runs");
+    let metadata = serde_json::from_slice(&output.stdout).expect("cargo knows every crate");
+    let policy = root_file("deny.toml").parse().expect("TOML");
+    assert_none(rules::dependencies_allowed(&metadata, &policy));
+}
+
 #[test]
 fn every_promise_names_its_test() {
-    let page = root_file("SEMANTICS.md");
-    if page.is_empty() {
-        return;
+    let sources = rust_sources();
+    for (name, least) in [("SEMANTICS.md", 20), ("THREAT-MODEL.md", 10)] {
+        let page = root_file(name);
+        if page.is_empty() {
+            continue;
+        }
+        assert!(rules::promises(&page).len() > least, "{name} is a page of promises");
+        assert_none(rules::promises_tested(name, &page, &sources));
     }
-    assert!(page.lines().filter(|line| line.starts_with("- ")).count() > 20, "a page of promises");
-    assert_none(rules::promises_tested(&page, &rust_sources()));
+    assert_none(rules::promises_numbered("THREAT-MODEL.md", &root_file("THREAT-MODEL.md")));
 }
 
 // Each rule is worth as much as the fault it finds.
@@ -135,6 +153,7 @@ fn passes(rule: impl Fn(&Source) -> Vec<String>, path: &str, good: &str) {
 
 #[test]
 fn planted_dependency_upwards() {
+    figures::once("planted faults");
     let rule = rules::dependency_order;
     finds(rule, "src/tree/merge.rs", "use crate::oci::Digest;\nuse crate::content::Content;", 2);
     finds(rule, "src/tree/merge.rs", "\nfn a() { crate::cli::run() }", 2);
@@ -155,12 +174,14 @@ fn planted_dependency_upwards() {
 
 #[test]
 fn planted_missing_header() {
+    figures::once("planted faults");
     finds(rules::header, "src/a.rs", "// what\n//! for", 1);
     passes(rules::header, "src/a.rs", "//! What for.\n");
 }
 
 #[test]
 fn planted_length() {
+    figures::once("planted faults");
     assert_eq!(rules::file_length("a.rs", &"x\n".repeat(401)).len(), 1);
     assert_eq!(rules::file_length("a.rs", &"x\n".repeat(400)).len(), 0);
     let function =
@@ -173,6 +194,7 @@ fn planted_length() {
 
 #[test]
 fn planted_unsafe() {
+    figures::once("planted faults");
     let explained = "// SAFETY: it is ours\nlet a = unsafe { b() };";
     finds(rules::unsafe_in_sys, "src/fs/a.rs", explained, 2);
     finds(rules::unsafe_in_sys, "src/sys/a.rs", "\nlet a = unsafe { b() };", 2);
@@ -186,6 +208,7 @@ fn planted_unsafe() {
 
 #[test]
 fn planted_words() {
+    figures::once("planted faults");
     let rule = rules::forbidden_words;
     finds(rule, "tests/a.rs", "\n#[ignore]\nfn a() {}", 2);
     finds(rule, "src/tree/a.rs", "println!(\"x\");", 1);
@@ -201,6 +224,7 @@ fn planted_words() {
 
 #[test]
 fn planted_leftovers() {
+    figures::once("planted faults");
     let count = |text: &str| rules::leftovers("README.md", text).len();
     assert_eq!(count(concat!("x\n// TO", "DO: later")), 1);
     assert_eq!(count(concat!("see /wo", "rk/x")), 1);
@@ -209,6 +233,7 @@ fn planted_leftovers() {
 
 #[test]
 fn planted_dependencies() {
+    figures::once("planted faults");
     let count = |text: &str| rules::dependencies_explained(text).len();
     assert_eq!(
         count("[dependencies]\n# Why.\na = \"1\"\nb = \"1\"\n\nc = \"1\"\n[lints]\nd = 1"),
@@ -231,10 +256,33 @@ fn planted_dependencies() {
 
 #[test]
 fn planted_promise_without_a_test() {
+    figures::once("planted faults");
     let tests = [Source::new("tests/a.rs", "fn it_holds() {} // fn in_a_comment()")];
-    let count = |page: &str| rules::promises_tested(page, &tests).len();
+    let count = |page: &str| rules::promises_tested("PAGE.md", page, &tests).len();
     assert_eq!(count("- It holds,\n  always. Test: `it_holds`\n\nText."), 0);
     assert_eq!(count("- It holds.\n- So `does` this. Tests: `it_holds`, `it_holds`"), 1);
     assert_eq!(count("- It holds. Test: `in_a_comment`"), 1);
     assert_eq!(count("- It holds. Test: `it_hold`"), 1);
+    assert_eq!(count("1. It holds. Test: `it_holds`\n2. It\n   does. Test: `it_holds`"), 0);
+    assert_eq!(count("1. It holds. Test: `it_holds`\n10. It does. Test: none"), 1);
+    let misnumbered = |page| rules::promises_numbered("PAGE.md", page).len();
+    assert_eq!([misnumbered("1. a\n2. b\n   c"), misnumbered("1. a\n3. b")], [0, 1]);
+}
+
+#[test]
+fn planted_licences_and_sources() {
+    figures::once("planted faults");
+    let policy = "[licenses]\nallow = [\"MIT\", \"ISC\"]".parse().expect("TOML");
+    let count = |licence: &str, source: &str| {
+        let package = serde_json::json!({ "name": "a", "license": licence, "source": source });
+        rules::dependencies_allowed(&serde_json::json!({ "packages": [package] }), &policy).len()
+    };
+    let home = "registry+https://github.com/rust-lang/crates.io-index";
+    for good in ["MIT", "GPL-3.0 OR MIT", "MIT AND ISC", "MIT AND (GPL-3.0 OR ISC)", "X/MIT"] {
+        assert_eq!(count(good, home), 0, "{good}");
+    }
+    for bad in ["", "GPL-3.0", "MIT AND GPL-3.0", "(MIT OR ISC) AND X", "X OR Y AND MIT"] {
+        assert_eq!(count(bad, home), 1, "{bad}");
+    }
+    assert_eq!(count("MIT", "git+https://example.com/a"), 1);
 }

@@ -1,6 +1,7 @@
 //! What every command has at hand: the output, the store, and how a user's text becomes an image.
 
 use std::ffi::OsStr;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::args::Global;
@@ -41,16 +42,25 @@ impl Context {
         if let Some(store) = &self.store {
             return Ok(store.clone());
         }
-        let root = match &self.root {
-            Some(root) => root.clone(),
-            None => default_root().ok_or_else(|| {
-                Error::failed("store: neither $XDG_DATA_HOME nor $HOME is set")
-                    .hint("say where it is with `--root` or $SHALE_ROOT")
-            })?,
-        };
-        let store = Store::open(&root)?;
+        let store = Store::open(&self.root()?)?;
         self.store = Some(store.clone());
         Ok(store)
+    }
+
+    /// The store, if there is one: nothing is made.
+    pub fn existing_store(&mut self) -> Result<Store, Error> {
+        let root = self.root()?;
+        if root.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+            return Err(Error::failed(format!("{}: there is no store", root.display())));
+        }
+        self.store()
+    }
+
+    fn root(&self) -> Result<PathBuf, Error> {
+        self.root.clone().or_else(default_root).ok_or_else(|| {
+            Error::failed("store: neither $XDG_DATA_HOME nor $HOME is set")
+                .hint("say where it is with `--root` or $SHALE_ROOT")
+        })
     }
 
     /// The image that the user means: by name, by ID, or by where it was pulled from.

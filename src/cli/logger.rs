@@ -1,7 +1,9 @@
 //! Log lines on standard error: `shale: LEVEL: MESSAGE`, each on one line and made harmless.
 //!
 //! The library logs through `log`; so does the server of a mount, whose standard error is a file
-//! by then. Warnings and errors are shown unless `--log-level` says otherwise.
+//! by then. Warnings and errors are shown unless `--log-level` says otherwise. Of other crates only
+//! the one that speaks with the kernel has its say below warnings: what an HTTP client traces are
+//! headers, and in headers are tokens and signed addresses.
 
 use std::io::Write as _;
 
@@ -17,7 +19,9 @@ struct Logger;
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         let ours = metadata.target().starts_with("shale");
-        ours || metadata.level() <= log::Level::Warn || log::max_level() == LevelFilter::Trace
+        let kernel = metadata.target().starts_with("fuser");
+        let traced = kernel && log::max_level() == LevelFilter::Trace;
+        ours || traced || metadata.level() <= log::Level::Warn
     }
 
     fn log(&self, record: &Record<'_>) {

@@ -20,21 +20,29 @@ use crate::fuse::MountError;
 use crate::mount::{self, Listed, Target, View};
 use crate::oci::{ImageName, Platform, Reference};
 use crate::source;
-use crate::store::{Store, StoreError, StoredImage};
+use crate::store::{Store, StoreError, StoredImage, Supervisor};
 
 /// `shale mount`
 pub fn mount(context: &mut Context, args: &Mount) -> Result<(), Error> {
-    let options = mount_options::parse(&args.options)?;
+    let mut options = mount_options::parse(&args.options)?;
+    options.require_sandbox = args.require_sandbox;
+    if args.supervise && options.auto_unmount {
+        return Err(Error::usage("--supervise: -o auto_unmount would unmount instead"));
+    }
     let store = context.store()?;
     let mut image = image(context, &args.wanted)?;
     let name = image.names.first().cloned().unwrap_or_else(|| image.id.to_string());
     let name = chosen_name(&args.wanted.image, &image).unwrap_or(name);
     let first_layer = cut_layers(&mut image, args)?;
-    let view = View { first_layer, ..View::of(&store, &image, &name)? };
+    let view = || Ok(View { first_layer, ..View::of(&store, &image, &name)? });
     if args.foreground {
-        return Ok(mount::mount_foreground(&store, view, &args.directory, &options, |_| {})?);
+        return Ok(mount::mount_foreground(&store, view()?, &args.directory, &options, |_| {})?);
     }
-    let record = mount::mount(&store, view, &args.directory, &options)?;
+    let record = if args.supervise {
+        mount::mount_supervised(&store, &view, &args.directory, &options)?
+    } else {
+        mount::mount(&store, view()?, &args.directory, &options)?
+    };
     context.out.message(&format!(
         "{} mounted on {}",
         familiar(&record.image),
@@ -196,8 +204,10 @@ pub fn mounts(context: &mut Context, args: &Mounts) -> Result<(), Error> {
             ("PID", "PID"),
             ("Uptime", "UPTIME"),
             ("State", "STATE"),
+            ("Status", "STATE"),
+            ("Supervisor", "SUPERVISOR"),
         ],
-        table: "{{.ID}}\t{{.Image}}\t{{.Dir}}\t{{.PID}}\t{{.Uptime}}\t{{.State}}".to_owned(),
+        table: "{{.ID}}\t{{.Image}}\t{{.Dir}}\t{{.PID}}\t{{.Uptime}}\t{{.Status}}".to_owned(),
     };
     let quiet = context.quiet.then_some("{{.Dir}}");
     let format = Format::choose(args.format.as_deref(), &columns, quiet)?;
@@ -209,6 +219,10 @@ pub fn mounts(context: &mut Context, args: &Mounts) -> Result<(), Error> {
 
 fn row(listed: &Listed, full_id: bool) -> Value {
     let record = &listed.record;
+    let supervisor = record.supervisor.filter(Supervisor::lives);
+    let status = if supervisor.is_some() { ", supervised" } else { "" };
+    let status = format!("{}{status}", listed.state.name());
+    let supervisor = supervisor.map(|process| process.pid.to_string()).unwrap_or_default();
     let image_id = if full_id { record.image_id.to_string() } else { short(&record.image_id) };
     Value::from(Struct::row(
         "mount",
@@ -220,6 +234,8 @@ fn row(listed: &Listed, full_id: bool) -> Value {
             Field::new("PID", record.pid.to_string()),
             Field::new("Uptime", units::duration(listed.uptime)),
             Field::new("State", listed.state.name()),
+            Field::new("Status", status),
+            Field::new("Supervisor", supervisor),
         ],
     ))
 }

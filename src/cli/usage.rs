@@ -168,6 +168,7 @@ pub fn info(context: &mut Context, args: &Info) -> Result<(), Error> {
         Field::new("Platform", Platform::host().to_string()),
         Field::new("Kernel", kernel()),
         Field::new("Fuse", fuse()),
+        Field::new("Sandbox", crate::mount::sandbox::describe()),
         Field::new("Fusermount", in_path("fusermount3").unwrap_or_else(|| "not found".to_owned())),
     ];
     let info = Value::from(Struct::new("info", fields));

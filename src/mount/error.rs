@@ -36,6 +36,12 @@ pub enum Error {
     /// A process for the server cannot be made.
     #[error("cannot start the server: {0}")]
     Fork(#[source] io::Error),
+    /// Something of the sandbox is missing that was insisted on.
+    #[error("the sandbox of the server is not complete; missing: {missing}")]
+    NoSandbox {
+        /// Its parts.
+        missing: String,
+    },
     /// The server ended before it was ready.
     #[error("the server could not start: {message}")]
     Server {
@@ -66,6 +72,9 @@ impl Error {
         match self {
             Self::Mount(error) => error.hint(),
             Self::ImageNotMounted { .. } => Some("`shale mounts` lists what is mounted"),
+            Self::NoSandbox { .. } => Some(
+                "without --require-sandbox the server does without; `shale info` says what is there",
+            ),
             Self::Store(_)
             | Self::Tables(_)
             | Self::Log { .. }

@@ -16,6 +16,8 @@ use crate::store::{MountRecord, Store};
 pub enum State {
     /// It answers.
     Alive,
+    /// Its server was killed, and its supervisor is about to start another.
+    Restarting,
     /// Its server was killed.
     Dead,
 }
@@ -25,6 +27,7 @@ impl State {
     pub fn name(self) -> &'static str {
         match self {
             Self::Alive => "alive",
+            Self::Restarting => "restarting",
             Self::Dead => "dead",
         }
     }
@@ -46,7 +49,11 @@ pub fn list(store: &Store) -> Result<Vec<Listed>, Error> {
     let now = super::server::now();
     let mut listed = Vec::new();
     for record in store.mounts()? {
-        let state = if store.mount_is_alive(&record)? { State::Alive } else { State::Dead };
+        let state = match store.mount_is_alive(&record)? {
+            true => State::Alive,
+            false if record.supervisor.is_some_and(|process| process.lives()) => State::Restarting,
+            false => State::Dead,
+        };
         let seconds = u64::try_from(now.saturating_sub(record.since)).unwrap_or(0);
         listed.push(Listed { record, state, uptime: Duration::from_secs(seconds) });
     }
@@ -71,7 +78,7 @@ pub fn clean(store: &Store) -> Result<Vec<MountRecord>, Error> {
 pub(super) fn clean_place(store: &Store, point: &MountPoint) -> Result<bool, Error> {
     for Listed { record, state, .. } in list(store)? {
         if record.mountpoint == point.path() {
-            if state == State::Alive {
+            if state != State::Dead {
                 return Ok(false);
             }
             forget(store, &record.id)?;

@@ -6,16 +6,17 @@ use std::num::NonZero;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{Error, Options, View};
+use super::keeper::{Keeper, Kept};
+use super::{Error, Options, View, sandbox};
 use crate::content::Content;
 use crate::fs::{self as filesystem, ImageFs, Provenance};
-use crate::fuse::{self, MountError, MountPoint, Session};
+use crate::fuse::{MountPoint, Session};
 use crate::oci::Digest;
-use crate::store::{Lease, MountRecord, Store};
+use crate::store::{Lease, MountRecord, Store, Supervisor};
 use crate::sys::{memory, process, signal};
 
 /// How far the kernel reads ahead on root's mounts, in KiB. The protocol's own limit is 128.
@@ -37,6 +38,8 @@ pub(super) struct Server {
     connection: OwnedFd,
     fs: Arc<ImageFs>,
     threads: usize,
+    require_sandbox: bool,
+    supervisor: Option<Supervisor>,
 }
 
 impl Server {
@@ -68,6 +71,8 @@ impl Server {
             connection,
             fs: Arc::new(ImageFs::new(view.tree, content, shown).with_provenance(provenance)),
             threads: options.threads.unwrap_or_else(default_threads),
+            require_sandbox: options.require_sandbox,
+            supervisor: None,
             store,
         };
         (server, view.lease)
@@ -75,6 +80,17 @@ impl Server {
 
     pub(super) fn mountpoint(&self) -> &Path {
         &self.mountpoint
+    }
+
+    /// Has a supervisor, and the id of the server that died before it, if one did.
+    pub(super) fn supervised(mut self, id: Option<&str>, supervisor: Supervisor) -> Self {
+        self.id = id.map_or(self.id, str::to_owned);
+        self.supervisor = Some(supervisor);
+        self
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
     }
 
     /// Makes the file that the server's messages go to.
@@ -102,29 +118,39 @@ impl Server {
             start_time: process::start_time(std::process::id()).unwrap_or_default(),
             since: now(),
             pinned: self.pinned,
+            supervisor: self.supervisor,
         };
         let lock = self.store.record_mount(&record)?;
-        let place = Place { store: self.store.clone(), record: record.clone(), device };
+        let kept = Kept { mountpoint: self.mountpoint.clone(), device };
+        let keeper = Arc::new(Mutex::new(Keeper::start(kept).map_err(Error::Fork)?));
+        // Before there is any other thread; they all inherit it.
+        sandbox::enter(&self.store, self.require_sandbox)?;
+        let (store, id) = (self.store.clone(), record.id.clone());
+        let ending = Ending { store, id, keeper: Arc::clone(&keeper) };
         thread::Builder::new()
             .name("signals".to_owned())
-            .spawn(move || place.obey(&endings))
+            .spawn(move || ending.obey(&endings))
             .map_err(failed)?;
         ready(&record);
         let served = session.serve();
+        if served.is_err() {
+            // Useless without a server, and this process has no right to remove it any more.
+            unmount(&keeper);
+        }
         forget(&self.store, &record.id)?;
         drop(lock);
         served.map_err(failed)
     }
 }
 
-/// Where a server is mounted, for the thread that ends it.
-struct Place {
+/// The thread that ends a server.
+struct Ending {
     store: Store,
-    record: MountRecord,
-    device: (u32, u32),
+    id: String,
+    keeper: Arc<Mutex<Keeper>>,
 }
 
-impl Place {
+impl Ending {
     /// Unmounts at the first signal, which ends the server as soon as nobody uses it; at the
     /// second one ends at once.
     fn obey(&self, endings: &signal::Blocked) {
@@ -133,28 +159,20 @@ impl Place {
             log::info!("signal {}", received.signal);
             if asked {
                 // What cannot be removed is found dead and removed later.
-                let _ = forget(&self.store, &self.record.id);
+                let _ = forget(&self.store, &self.id);
                 process::end(1);
             }
             asked = true;
-            if let Err(error) = self.unmount() {
-                log::error!("{error}");
+            if !unmount(&self.keeper) {
+                log::error!("cannot unmount; a second signal ends the server");
             }
         }
     }
+}
 
-    fn unmount(&self) -> Result<(), MountError> {
-        let mountpoint = &self.record.mountpoint;
-        // Somebody may have unmounted, or mounted something else on top. The descriptor inside
-        // must be closed before: it would make the mount busy.
-        if MountPoint::find(mountpoint)?.device() != self.device {
-            return Err(MountError::NotMounted { path: mountpoint.clone() });
-        }
-        match fuse::detach(mountpoint, false) {
-            Err(MountError::Busy { .. }) => fuse::detach(mountpoint, true),
-            other => other,
-        }
-    }
+fn unmount(keeper: &Mutex<Keeper>) -> bool {
+    // There is nothing in it that a panic could leave half done.
+    keeper.lock().unwrap_or_else(PoisonError::into_inner).unmount()
 }
 
 /// Removes the record of a mount, and its log unless that says something.

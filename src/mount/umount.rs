@@ -56,7 +56,8 @@ pub fn umount(store: &Store, target: Target<'_>, lazy: bool) -> Result<Vec<Unmou
     };
     let unmounted = records.into_iter().map(|Listed { record, state, .. }| Unmounted {
         result: match state {
-            State::Dead => clean_record(store, &record).map(|()| true),
+            // A supervisor that finds its mount gone ends.
+            State::Dead | State::Restarting => clean_record(store, &record).map(|()| true),
             State::Alive => umount_live(&record, lazy),
         },
         mountpoint: record.mountpoint,
@@ -112,7 +113,7 @@ fn wait(record: &MountRecord, lazy: bool) -> Result<bool, Error> {
 fn forget_dead(store: &Store, path: &Path) -> Result<bool, Error> {
     let mut any = false;
     for Listed { record, state, .. } in list(store)? {
-        if record.mountpoint == path && state == State::Dead {
+        if record.mountpoint == path && state != State::Alive {
             server::forget(store, &record.id)?;
             any = true;
         }

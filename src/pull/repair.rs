@@ -120,6 +120,9 @@ fn pull_again(
 ) -> Result<(), String> {
     let repository = match (&row.origin, &row.name) {
         (Some((repository, _)), _) => repository.parse::<Reference>(),
+        (None, Some(name)) if name.starts_with("localhost/") => {
+            return Err("it came from a directory or an archive: pull or load it again".into());
+        }
         (None, Some(name)) => name.parse::<Reference>(),
         (None, None) => return Err("nobody knows where it came from".into()),
     };

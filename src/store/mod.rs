@@ -51,4 +51,4 @@ pub use index::NameRow;
 pub use ingest::{BadBlob, Ingest, Partial, PartialReader};
 pub use layout::{FORMAT, Store};
 pub use lease::Lease;
-pub use mounts::{MountLock, MountRecord};
+pub use mounts::{MountLock, MountRecord, Supervisor};

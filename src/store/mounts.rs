@@ -35,6 +35,31 @@ pub struct MountRecord {
     pub since: i64,
     /// Everything that must not be removed while it lives.
     pub pinned: Vec<Digest>,
+    /// The process that starts another server when this one dies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supervisor: Option<Supervisor>,
+}
+
+/// The supervisor of a mount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Supervisor {
+    /// Its process.
+    pub pid: u32,
+    /// Field 22 of /proc/PID/stat, to tell a reused pid.
+    pub start_time: u64,
+}
+
+impl Supervisor {
+    /// This process.
+    pub fn this() -> Self {
+        let pid = std::process::id();
+        Self { pid, start_time: process::start_time(pid).unwrap_or_default() }
+    }
+
+    /// Whether it is there.
+    pub fn lives(&self) -> bool {
+        process::start_time(self.pid) == Some(self.start_time)
+    }
 }
 
 /// Held by the server of a mount; its record is alive as long as this is open in some process.

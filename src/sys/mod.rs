@@ -8,5 +8,7 @@ pub mod mount_attributes;
 pub mod mountinfo;
 pub mod namespace;
 pub mod process;
+pub mod sandbox;
+mod seccomp;
 pub mod signal;
 pub mod zlib;

@@ -2,12 +2,16 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, set_parent_process_death_signal};
+use rustix::process::{
+    DumpableBehavior, Pid, PidfdFlags, Signal, dumpable_behavior, pidfd_open,
+    set_dumpable_behavior, set_parent_process_death_signal,
+};
 
 /// The exit status of a forked child that panicked.
 const PANICKED: u8 = 101;
@@ -91,11 +95,7 @@ pub fn detach(log: File) -> io::Result<()> {
 }
 
 fn close_inherited() -> io::Result<()> {
-    let open: Vec<RawFd> = fs::read_dir("/proc/self/fd")?
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|fd| *fd > libc::STDERR_FILENO)
-        .collect();
-    for fd in open {
+    for fd in open_descriptors()? {
         // SAFETY: F_GETFD only reads a flag; for a number that is not open it fails.
         let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
         if flags >= 0 && flags & libc::FD_CLOEXEC == 0 {
@@ -105,6 +105,28 @@ fn close_inherited() -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Closes every descriptor above 2 but `kept`. Only for a forked child that goes on to do something
+/// else than its parent: it must never touch again what owned them.
+///
+/// # Errors
+/// When /proc cannot be read.
+pub fn keep_only(kept: &[BorrowedFd<'_>]) -> io::Result<()> {
+    for fd in open_descriptors()? {
+        if !kept.iter().any(|kept| kept.as_raw_fd() == fd) {
+            // SAFETY: closing a number twice is an error and nothing more, and this process has one
+            // thread that could open another file under it. Its owner is never used or dropped.
+            unsafe { libc::close(fd) };
+        }
+    }
+    Ok(())
+}
+
+fn open_descriptors() -> io::Result<Vec<RawFd>> {
+    let names = fs::read_dir("/proc/self/fd")?;
+    let numbers = names.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    Ok(numbers.filter(|fd| *fd > libc::STDERR_FILENO).collect())
 }
 
 /// When a process began, in clock ticks since the boot (field 22 of /proc/PID/stat), `None` when
@@ -153,6 +175,46 @@ pub fn readable_within(fd: impl AsFd, limit: Duration) -> io::Result<bool> {
             Ok(ready) => return Ok(ready > 0),
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// How many [`NoCoreFile`]s there are, and what the process was before the first.
+static NO_CORE_FILE: Mutex<(usize, DumpableBehavior)> = Mutex::new((0, DumpableBehavior::Dumpable));
+
+/// As long as one of these lives, a crash of this process leaves no core file and no debugger of the
+/// same user can look into it.
+#[derive(Debug)]
+pub struct NoCoreFile(());
+
+impl NoCoreFile {
+    /// From now on.
+    pub fn new() -> Self {
+        // Both are changed together; a panic in between is not possible.
+        let mut held = NO_CORE_FILE.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.0 == 0 {
+            held.1 = dumpable_behavior().unwrap_or(DumpableBehavior::Dumpable);
+            // Every kernel knows it.
+            let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+        }
+        held.0 += 1;
+        Self(())
+    }
+}
+
+impl Default for NoCoreFile {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for NoCoreFile {
+    fn drop(&mut self) {
+        let mut held = NO_CORE_FILE.lock().unwrap_or_else(PoisonError::into_inner);
+        held.0 -= 1;
+        if held.0 == 0 && held.1 == DumpableBehavior::Dumpable {
+            // The same.
+            let _ = set_dumpable_behavior(DumpableBehavior::Dumpable);
         }
     }
 }

@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../support/figures.rs"]
+mod figures;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -40,6 +42,8 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        // A test is a fault, whatever it makes of it.
+        figures::once("registry faults");
         let clock = Arc::new(FakeClock::default());
         let patience = Duration::from_millis(300);
         let timeouts = Timeouts { connect: Duration::from_secs(5), silence: patience };
@@ -187,6 +191,7 @@ fn saw_no_secret(server: &FaultRegistry) {
 #[test]
 #[should_panic(expected = "authorization")]
 fn planted_a_leaked_credential_is_noticed() {
+    figures::once("planted faults");
     let server = serve(&Image::small(), |_| None);
     let url = format!("http://{}/v2/", server.host());
     ureq::get(&url).header("Authorization", "Basic x").call().unwrap();
@@ -196,6 +201,7 @@ fn planted_a_leaked_credential_is_noticed() {
 #[test]
 #[should_panic(expected = "what is there is not fetched again")]
 fn planted_a_blob_fetched_twice_is_noticed() {
+    figures::once("planted faults");
     let image = Image::small();
     let layer = image.layers[0].clone();
     let server = serve(&image, |_| None);

@@ -24,6 +24,7 @@ fn a_good_registry_for_comparison() {
     let image = Image::large();
     let server = serve(&image, |_| None);
     let bench = Bench::new();
+    super::figures::not("registry faults");
     let pulled = bench.pull(&server).expect("nothing is wrong");
     assert_eq!(pulled.image.layers.len(), 2);
     assert_eq!(server.requests().len(), 4, "manifest, config, two layers and nothing else");

@@ -216,13 +216,13 @@ pub fn locked_versions(lock: &str) -> Vec<String> {
     faults
 }
 
-/// Every promise (a `- ` item) of SEMANTICS.md names its tests at its end, as `Test: name` or
-/// `Tests: name, name` with each name in backquotes, and each is a function somewhere in `sources`.
-pub fn promises_tested(page: &str, sources: &[Source]) -> Vec<String> {
+/// The promises of a page, each on one line, with the number of their first line: items that begin
+/// with `- ` or a number.
+pub fn promises(page: &str) -> BTreeMap<usize, String> {
     let mut items: BTreeMap<usize, String> = BTreeMap::new();
     let mut current = None;
     for (number, line) in page.lines().enumerate() {
-        if line.starts_with("- ") {
+        if line.starts_with("- ") || item_number(line).is_some() {
             current = Some(number + 1);
         } else if !line.starts_with(' ') {
             current = None;
@@ -233,21 +233,90 @@ pub fn promises_tested(page: &str, sources: &[Source]) -> Vec<String> {
             item.push(' ');
         }
     }
+    items
+}
+
+fn item_number(line: &str) -> Option<usize> {
+    line.split_once(". ")?.0.parse().ok()
+}
+
+/// Every promise names its tests at its end, as `Test: name` or `Tests: name, name` with each name
+/// in backquotes, and each is a function somewhere in `sources`.
+pub fn promises_tested(path: &str, page: &str, sources: &[Source]) -> Vec<String> {
     let exists = |name: &str| {
         let signature = format!("fn {name}");
         sources.iter().any(|source| source.words(&signature).next().is_some())
     };
     let mut faults = Vec::new();
-    for (line, item) in &items {
+    for (line, item) in &promises(page) {
         let tests = item.rsplit_once("Test: ").or_else(|| item.rsplit_once("Tests: "));
         let names: Vec<&str> =
             tests.map_or("", |(_, names)| names).split('`').skip(1).step_by(2).collect();
         if names.is_empty() {
-            faults.push(format!("SEMANTICS.md:{line}: a promise without a test: {item}"));
+            faults.push(format!("{path}:{line}: a promise without a test: {item}"));
         }
         for name in names.iter().filter(|name| !exists(name)) {
-            faults.push(format!("SEMANTICS.md:{line}: there is no test `{name}`"));
+            faults.push(format!("{path}:{line}: there is no test `{name}`"));
         }
     }
     faults
+}
+
+/// Numbered promises are cited by their number: it is theirs, from 1 on.
+pub fn promises_numbered(path: &str, page: &str) -> Vec<String> {
+    let numbers = page.lines().filter_map(item_number);
+    let wrong = numbers.enumerate().filter(|(at, number)| at + 1 != *number);
+    wrong.map(|(at, number)| format!("{path}: promise {number} is number {}", at + 1)).collect()
+}
+
+/// Every crate of `metadata` (what `cargo metadata` prints) comes from crates.io, under a licence
+/// that deny.toml (`policy`) allows. The rest of that policy is cargo-deny's.
+pub fn dependencies_allowed(metadata: &serde_json::Value, policy: &toml::Table) -> Vec<String> {
+    const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
+    let allowed = policy["licenses"]["allow"].as_array().into_iter().flatten();
+    let allowed: Vec<&str> = allowed.filter_map(toml::Value::as_str).collect();
+    let mut faults = Vec::new();
+    for package in metadata["packages"].as_array().into_iter().flatten() {
+        let name = package["name"].as_str().unwrap_or_default();
+        let licence = package["license"].as_str().unwrap_or_default();
+        if !licence_allows(licence, &allowed) {
+            faults.push(format!("deny.toml: {name}: licence {licence:?} is not allowed"));
+        }
+        if package["source"].as_str().is_some_and(|source| source != CRATES_IO) {
+            faults.push(format!("deny.toml: {name}: from {}", package["source"]));
+        }
+    }
+    faults
+}
+
+/// An SPDX expression, where OR binds weaker than AND; `/` is OR's older form.
+fn licence_allows(expression: &str, allowed: &[&str]) -> bool {
+    let expression = expression.trim();
+    let parts = |word| split_outside(expression, word);
+    let inner = expression.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'));
+    match (parts(" OR "), parts("/"), parts(" AND "), inner) {
+        (any, _, _, _) if any.len() > 1 => any.iter().any(|one| licence_allows(one, allowed)),
+        (_, any, _, _) if any.len() > 1 => any.iter().any(|one| licence_allows(one, allowed)),
+        (_, _, all, _) if all.len() > 1 => all.iter().all(|one| licence_allows(one, allowed)),
+        (_, _, _, Some(inner)) => licence_allows(inner, allowed),
+        _ => allowed.contains(&expression),
+    }
+}
+
+/// The parts of `text` between the `word`s that stand outside parentheses.
+fn split_outside<'a>(text: &'a str, word: &str) -> Vec<&'a str> {
+    let (mut parts, mut depth, mut start) = (Vec::new(), 0, 0);
+    for (at, c) in text.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ if depth == 0 && at >= start && text[at..].starts_with(word) => {
+                parts.push(&text[start..at]);
+                start = at + word.len();
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    parts
 }

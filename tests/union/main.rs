@@ -2,6 +2,8 @@
 //! model, what that found, and tables whose bytes were changed.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 
+#[path = "../support/figures.rs"]
+mod figures;
 #[path = "../model/mod.rs"]
 mod model;
 

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use crate::compare::compare;
+use crate::figures;
 use crate::model::Item;
 use crate::model::item::{item, prune};
 
@@ -19,6 +20,7 @@ proptest! {
     /// Most of these are refused at some entry: the same one for the same reason.
     #[test]
     fn union_equals_the_model(layers in layers()) {
+        figures::count("property cases", 1);
         compare(&layers);
     }
 
@@ -26,6 +28,7 @@ proptest! {
     #[test]
     fn union_equals_the_model_when_nothing_is_refused(mut layers in layers()) {
         prune(&mut layers);
+        figures::count("property cases", 1);
         compare(&layers);
     }
 }

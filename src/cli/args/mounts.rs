@@ -75,6 +75,12 @@ pub struct Mount {
     /// Stay, and serve in this process until it is unmounted
     #[arg(long)]
     pub foreground: bool,
+    /// Mount again when the server is killed, for as long as it is not unmounted
+    #[arg(long, conflicts_with = "foreground")]
+    pub supervise: bool,
+    /// Fail where the kernel cannot take every right from the server that it does not need
+    #[arg(long)]
+    pub require_sandbox: bool,
     /// Show one layer alone: its number from 0 at the bottom, or its digest
     #[arg(long, value_name = "LAYER", conflicts_with = "upto")]
     pub layer: Option<String>,
@@ -108,7 +114,10 @@ pub struct Umount {
 /// `shale mounts`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Fields:  .ID .Image .ImageID .Dir .PID .Uptime .State")]
+States:  alive; restarting (its server was killed, its supervisor mounts again); dead (its server
+         was killed: `shale umount` or `shale prune` clears it away)
+Fields:  .ID .Image .ImageID .Dir .PID .Uptime .State .Status
+         .Supervisor")]
 pub struct Mounts {
     /// Show IDs in full
     #[arg(long)]

@@ -43,28 +43,36 @@ pub(super) fn judge(
 }
 
 /// Turns statuses of a storage server into errors: a refusal there is a signature that ran out,
-/// and the registry will give another one.
+/// and the registry will give another one. What it says is not shown: it may repeat the signature.
 pub(super) fn judge_storage(
     answer: Answer,
     what: &str,
     options: &Options,
 ) -> Result<Answer, RegistryError> {
+    let message = || "its storage gave no reason that may be shown".to_owned();
     match answer.status {
+        200 | 206 | 416 => Ok(answer),
         401 | 403 => {
             let url = answer.url.to_string();
             Err(RegistryError::Storage { url, status: answer.status })
         }
-        _ => judge(answer, what, options),
+        404 => Err(RegistryError::NotFound { what: what.to_owned(), message: message() }),
+        _ => Err(refusal(&answer, message(), options)),
     }
 }
 
 pub(super) fn status(mut answer: Answer, options: &Options) -> RegistryError {
+    let message = message(&mut answer);
+    refusal(&answer, message, options)
+}
+
+fn refusal(answer: &Answer, message: String, options: &Options) -> RegistryError {
     let wait = answer.header("retry-after");
     let retry_after = wait.and_then(|value| retry_after(value, options.clock.wall()));
     RegistryError::Status {
         url: answer.url.to_string(),
         status: answer.status,
-        message: message(&mut answer),
+        message,
         retry_after,
     }
 }
