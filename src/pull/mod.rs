@@ -21,12 +21,14 @@ mod observer;
 mod repair;
 mod tree;
 mod verify;
+mod warnings;
 
 pub use error::PullError;
 pub use observer::{LayerEvent, Observer, Silent};
 pub use repair::{OpenSource, Outcome, repair};
 pub use tree::{content_of, ensure_tree, history};
 pub use verify::verify;
+pub use warnings::{Warnings, warnings};
 
 use crate::layer;
 use crate::oci::{Descriptor, Digest, Platform, Reference};

@@ -70,7 +70,7 @@ pub(super) fn build(
 }
 
 /// The tree, when there is one that this version can read.
-fn open(store: &Store, chain: ChainId) -> Result<Option<ImageTree>, PullError> {
+pub(super) fn open(store: &Store, chain: ChainId) -> Result<Option<ImageTree>, PullError> {
     let file = store.open_derived(Derived::Tree, &chain)?;
     Ok(file.and_then(|file| ImageTree::open(file, chain).ok()))
 }
@@ -135,7 +135,7 @@ fn merge_into(
     Ok(merger)
 }
 
-fn open_toc(store: &Store, digest: &Digest) -> Result<Toc, PullError> {
+pub(super) fn open_toc(store: &Store, digest: &Digest) -> Result<Toc, PullError> {
     let missing = || StoreError::Damaged {
         path: store.root().join("toc"),
         what: format!("the table of layer {digest} vanished"),

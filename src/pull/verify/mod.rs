@@ -16,13 +16,14 @@ use std::sync::atomic::AtomicBool;
 use super::documents::ImageLayer;
 use super::layers::run;
 use super::tree::{layers_of, merge};
+use super::warnings;
 use super::{Options, PullError};
 use crate::content::object;
-use crate::layer::{ContentId, Toc};
+use crate::layer::{ContentId, Toc, Warning};
 use crate::oci::Digest;
 use crate::store::verify::{Code, Finding, Findings, Remedy, Scope};
 use crate::store::{Derived, Store, StoredImage};
-use crate::tree::{ImageTree, OpenError, table};
+use crate::tree::{ImageTree, LayerWarning, OpenError, table};
 
 /// Looks at everything, or with `text` at one image. Fails only when it cannot look at all.
 pub fn verify(store: &Store, text: Option<&str>, deep: bool) -> Result<Vec<Finding>, PullError> {
@@ -49,6 +50,10 @@ pub fn verify(store: &Store, text: Option<&str>, deep: bool) -> Result<Vec<Findi
     }
     if deep && scope.image.is_none() {
         check_content(store, &mut findings)?;
+    }
+    let mut told = HashSet::new();
+    for image in &images {
+        warn(store, image, &mut told, &mut findings);
     }
     found.extend(findings.found);
     Ok(found)
@@ -102,6 +107,30 @@ fn check_tree(store: &Store, image: &StoredImage, deep: bool, findings: &mut Fin
         Ok(()) if hasher.finalize() == fresh => {}
         Ok(()) => add(Code::TableDamaged, "not what the layers give when merged again".into()),
         Err(error) => add(Code::TableDamaged, error.to_string()),
+    }
+}
+
+/// What is odd in an image whose tables are there; once for images that share a layer. What is
+/// wrong with the tables was said above.
+fn warn(
+    store: &Store,
+    image: &StoredImage,
+    told: &mut HashSet<(Digest, Warning)>,
+    findings: &mut Findings<'_>,
+) {
+    let chain = image.chain();
+    let Ok(Some(file)) = store.open_derived(Derived::Tree, &chain) else { return };
+    let Ok(tree) = ImageTree::open(file, chain) else { return };
+    let Ok(warnings) = warnings::of_tables(store, image, &tree) else { return };
+    for LayerWarning { layer: number, warning } in warnings.found {
+        let layer = usize::try_from(number).ok().and_then(|number| image.layers.get(number));
+        let Some(layer) = layer.filter(|layer| told.insert((layer.digest, warning.clone()))) else {
+            continue;
+        };
+        let entry = String::from_utf8_lossy(&warning.path);
+        let detail = format!("layer {number}: /{entry}: {}", warning.kind.describe());
+        let path = store.blob_path(&layer.digest);
+        findings.add(Code::LayerWarning, layer.digest, &path, detail, Remedy::None);
     }
 }
 
