@@ -5,8 +5,8 @@
 //! tree (kept in the tree's table), and this page at what the manifest says of a layer and its
 //! bytes do not, which belongs to neither table because two manifests may say different things.
 
-use super::documents::{ImageLayer, chain_of};
 use super::PullError;
+use super::documents::{ImageLayer, chain_of};
 use super::layers::toc_of;
 use super::tree::{ensure_tree, layers_of, open, open_toc};
 use crate::layer::{Toc, TocError, Warning, WarningKind};

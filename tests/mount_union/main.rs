@@ -112,7 +112,7 @@ fn mounted_union_comparison_sees_each_kind_of_difference() {
     let changes: [(&str, Change); 11] = [
         ("mode", |layers| layers[0][1].mode ^= 1),
         ("owner", |layers| layers[3][0].uid += 1),
-        ("mtime", |layers| layers[0][2].mtime.1 += 1),
+        ("mtime", |layers| layers[0][5].mtime.1 += 1),
         ("xattrs", |layers| layers[0][5].xattrs.extend([(vec![b'u'], vec![1])])),
         ("link text", |layers| layers[0][5].what = What::Symlink(b"d/../d".to_vec())),
         ("device", |layers| layers[0][8].what = What::Block(259, 4096)),

@@ -151,8 +151,7 @@ pub fn write_image(folder: &Path, tag: &str, tars: &[Vec<u8>], packing: Packing)
         "rootfs": { "type": "layers", "diff_ids": diff_ids },
         "history": tars.iter().map(|_| json!({ "created_by": "a test" })).collect::<Vec<_>>(),
     });
-    let config =
-        put("application/vnd.oci.image.config.v1+json", config.to_string().as_bytes());
+    let config = put("application/vnd.oci.image.config.v1+json", config.to_string().as_bytes());
     let manifest = json!({
         "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "config": config, "layers": layers,
