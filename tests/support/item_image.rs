@@ -101,23 +101,6 @@ pub fn tar_of(items: &[Item]) -> Vec<u8> {
     tar
 }
 
-/// A layer's blob with its media type, compressed in another way for each `number`.
-fn compressed(number: usize, tar: &[u8]) -> (&'static str, Vec<u8>) {
-    match number % 3 {
-        0 => {
-            let mut encoder =
-                flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-            encoder.write_all(tar).unwrap();
-            ("application/vnd.oci.image.layer.v1.tar+gzip", encoder.finish().unwrap())
-        }
-        1 => ("application/vnd.oci.image.layer.v1.tar", tar.to_vec()),
-        _ => {
-            let frame = zstd::stream::encode_all(tar, 1).unwrap();
-            ("application/vnd.oci.image.layer.v1.tar+zstd", frame)
-        }
-    }
-}
-
 /// How the layers of an image are compressed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Packing {
@@ -127,9 +110,42 @@ pub enum Packing {
     Gzip,
 }
 
+/// A layer's blob, with what a manifest and a config say of it.
+#[derive(Clone)]
+pub struct Layer {
+    pub media_type: &'static str,
+    pub blob: Vec<u8>,
+    /// What its DiffID is made of.
+    pub tar: Vec<u8>,
+}
+
+/// The layer at `position` of an image.
+pub fn packed(packing: Packing, position: usize, tar: &[u8]) -> Layer {
+    let (media_type, blob) = match (packing, position % 3) {
+        (Packing::Gzip, _) | (_, 0) => {
+            let mut encoder =
+                flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(tar).unwrap();
+            ("application/vnd.oci.image.layer.v1.tar+gzip", encoder.finish().unwrap())
+        }
+        (_, 1) => ("application/vnd.oci.image.layer.v1.tar", tar.to_vec()),
+        _ => {
+            let frame = zstd::stream::encode_all(tar, 1).unwrap();
+            ("application/vnd.oci.image.layer.v1.tar+zstd", frame)
+        }
+    };
+    Layer { media_type, blob, tar: tar.to_vec() }
+}
+
 /// Writes an image into the layout in `folder`, which is made when missing; gives its row for the
 /// index, named `tag`.
 pub fn write_image(folder: &Path, tag: &str, tars: &[Vec<u8>], packing: Packing) -> Value {
+    let layers: Vec<Layer> = (0..).zip(tars).map(|(at, tar)| packed(packing, at, tar)).collect();
+    write_layers(folder, tag, &layers)
+}
+
+/// As [`write_image`], of layers that may say what they are not.
+pub fn write_layers(folder: &Path, tag: &str, layers: &[Layer]) -> Value {
     let blobs = folder.join("blobs/sha256");
     fs::create_dir_all(&blobs).unwrap();
     let put = |media_type: &str, bytes: &[u8]| {
@@ -137,24 +153,18 @@ pub fn write_image(folder: &Path, tag: &str, tars: &[Vec<u8>], packing: Packing)
         fs::write(blobs.join(digest.hex()), bytes).unwrap();
         json!({ "mediaType": media_type, "digest": digest, "size": bytes.len() })
     };
-    let layers: Vec<Value> = (0..)
-        .zip(tars)
-        .map(|(number, tar)| {
-            let (media_type, blob) =
-                compressed(if packing == Packing::Mixed { number } else { 0 }, tar);
-            put(media_type, &blob)
-        })
-        .collect();
-    let diff_ids: Vec<Digest> = tars.iter().map(|tar| Digest::sha256(tar)).collect();
+    let descriptors: Vec<Value> =
+        layers.iter().map(|layer| put(layer.media_type, &layer.blob)).collect();
+    let diff_ids: Vec<Digest> = layers.iter().map(|layer| Digest::sha256(&layer.tar)).collect();
     let config = json!({
         "architecture": "amd64", "os": "linux", "config": {},
         "rootfs": { "type": "layers", "diff_ids": diff_ids },
-        "history": tars.iter().map(|_| json!({ "created_by": "a test" })).collect::<Vec<_>>(),
+        "history": layers.iter().map(|_| json!({ "created_by": "a test" })).collect::<Vec<_>>(),
     });
     let config = put("application/vnd.oci.image.config.v1+json", config.to_string().as_bytes());
     let manifest = json!({
         "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": config, "layers": layers,
+        "config": config, "layers": descriptors,
     });
     let mut row =
         put("application/vnd.oci.image.manifest.v1+json", manifest.to_string().as_bytes());

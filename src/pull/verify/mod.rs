@@ -20,7 +20,7 @@ use super::warnings;
 use super::{Options, PullError};
 use crate::content::object;
 use crate::layer::{ContentId, Toc, Warning};
-use crate::oci::Digest;
+use crate::oci::{Digest, escaped};
 use crate::store::verify::{Code, Finding, Findings, Remedy, Scope};
 use crate::store::{Derived, Store, StoredImage};
 use crate::tree::{ImageTree, LayerWarning, OpenError, table};
@@ -128,6 +128,7 @@ fn warn(
             continue;
         };
         let entry = String::from_utf8_lossy(&warning.path);
+        let entry = escaped(&entry);
         let detail = format!("layer {number}: /{entry}: {}", warning.kind.describe());
         let path = store.blob_path(&layer.digest);
         findings.add(Code::LayerWarning, layer.digest, &path, detail, Remedy::None);
