@@ -112,9 +112,6 @@ fn dependencies_are_explained_and_new_enough() {
 #[test]
 fn every_promise_names_its_test() {
     let page = root_file("SEMANTICS.md");
-    if page.is_empty() {
-        return;
-    }
     assert!(page.lines().filter(|line| line.starts_with("- ")).count() > 20, "a page of promises");
     assert_none(rules::promises_tested(&page, &rust_sources()));
 }

@@ -260,6 +260,17 @@ fn a_token_body_of_two_mebibytes() {
 }
 
 #[test]
+fn a_token_body_at_the_limit_and_one_past() {
+    let body = |length: usize| format!(r#"{{"token":"t","x":"{}"}}"#, "x".repeat(length - 20));
+    let at = body(1 << 20);
+    assert_eq!(at.len(), 1 << 20);
+    let server = bearer(&Image::small(), move |_| token(&at), |given| given == "t");
+    Bench::new().pull(&server).expect("at the limit");
+    let (_, text, _) = refused(token(&body((1 << 20) + 1)));
+    assert!(text.contains("larger than the limit of 1048576 bytes"), "{text}");
+}
+
+#[test]
 fn a_token_that_would_split_the_header() {
     let (error, text, requests) = refused(token(r#"{"token":"a\r\nX-Evil: 1"}"#));
     assert!(matches!(error, RegistryError::Token { .. }), "{text}");
