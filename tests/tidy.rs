@@ -98,9 +98,10 @@ fn nothing_is_left_over() {
     let mut names: Vec<String> = pages.filter(|name| page(name)).collect();
     names.extend(["src", "tests", "scripts", "docs", ".ci", ".config"].map(String::from));
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    assert_none(
-        texts(&names).iter().flat_map(|(path, text)| rules::leftovers(path, text)).collect(),
-    );
+    let all = texts(&names);
+    // What others wrote is theirs.
+    let own = all.iter().filter(|(path, _)| !path.starts_with("tests/data/"));
+    assert_none(own.flat_map(|(path, text)| rules::leftovers(path, text)).collect());
 }
 
 #[test]
