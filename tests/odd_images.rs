@@ -212,3 +212,39 @@ fn inode_numbers_are_the_same_in_another_store_however_it_is_compressed() {
     assert_eq!(one, other);
     assert_eq!(one["b"], one["c"]);
 }
+
+#[test]
+fn limits_can_be_raised_and_stay_raised_for_what_was_pulled() {
+    let Some(_alone) = require::can_mount() else { return };
+    let mut large = file("large");
+    large.xattrs.insert(b"trusted.large".to_vec(), vec![b'v'; 100_000]);
+    let odd = Odd::of_tars(&[tar_of(&[large, file("other")])], Packing::Gzip);
+    let (status, said) = odd.refused();
+    assert_eq!(status, Some(1));
+    assert!(said.contains("more than 65536 bytes (limit `xattrs`)"), "{said}");
+    assert!(said.contains("hint: ") && said.contains("`--limit xattrs=NUMBER`"), "{said}");
+    let raised = ["pull", "-q", "--limit", "xattrs=200000", &odd.image()];
+    odd.output(&raised);
+    // What was pulled is not measured again when its tables are made again, or checked.
+    for tables in ["toc", "tree"] {
+        fs::remove_dir_all(odd.store.path.join(tables).join("sha256")).unwrap();
+    }
+    let mounted = Mounted::new(&odd.store, &odd.image());
+    assert_eq!(fs::read_dir(&mounted.dir).unwrap().count(), 2);
+    drop(mounted);
+    odd.output(&["verify", "--deep"]);
+    for (limit, why) in [
+        ("entries=1", "more than 1 entries in the layer (limit `entries`)"),
+        ("unpacked=1000", "unpacks to more than 1000 bytes (limit `unpacked`)"),
+        ("bytes=3", "more than 3 bytes in the image (limit `bytes`)"),
+        ("size=3", "no such limit; there is entries, extension"),
+        ("ratio=many", "the limit is a number"),
+        ("xattrs=99999999999", "it cannot be higher than 67108864"),
+    ] {
+        let store = TestDir::quick("store");
+        let arguments = ["pull", "--limit", "xattrs=200000", "--limit", limit, &odd.image()];
+        let output = shale(&store).args(arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(why), "{limit}: {said}");
+    }
+}

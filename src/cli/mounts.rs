@@ -74,6 +74,7 @@ pub(super) fn image(context: &mut Context, args: &Wanted) -> Result<StoredImage,
         platform: args.platform.clone(),
         jobs: 3,
         foreign: false,
+        limits: args.limits.clone(),
         connection: args.connection.clone(),
     };
     let stored: Reference = local::reference(&name)?;

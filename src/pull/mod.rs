@@ -71,6 +71,12 @@ impl Default for Options {
 }
 
 impl Options {
+    /// For what was pulled before, and was within the limits of that pull.
+    fn again() -> Self {
+        let (limits, merge_limits) = (layer::Limits::HIGHEST, MergeLimits::HIGHEST);
+        Self { limits, merge_limits, ..Self::default() }
+    }
+
     /// As `reference` says, which is in a registry.
     pub fn of(reference: &Reference) -> Self {
         let (pinned, repository) = (reference.digest().copied(), Some(reference.name()));

@@ -40,7 +40,7 @@ pub fn history(store: &Store, image: &StoredImage) -> Result<History, PullError>
 fn ensure_tables(store: &Store, image: &StoredImage) -> Result<Vec<ImageLayer>, PullError> {
     let blobs = image.blobs(store)?;
     let layers: Vec<ImageLayer> = layers_of(image).collect();
-    let options = Options::default();
+    let options = Options::again();
     let missing: Vec<_> =
         layers.iter().zip(&blobs).filter(|(layer, _)| toc_of(store, layer).is_none()).collect();
     run(&missing, options.jobs, &AtomicBool::new(false), |(layer, blob)| {
@@ -108,7 +108,7 @@ fn merge_healing(
         let digest = layer.descriptor.digest;
         let missing = || StoreError::MissingBlob { digest, needed_by: "its table".into() };
         let blob = store.blob(&digest, Some(layer.descriptor.size))?.ok_or_else(missing)?;
-        rescan(store, layer, &blob, &Options::default().limits)?;
+        rescan(store, layer, &blob, &Options::again().limits)?;
     }
 }
 

@@ -214,7 +214,7 @@ pub fn zstd(bytes: &[u8]) {
     let mut blob = Vec::new();
     for piece in tar.chunks(if cut % 4 == 0 { tar.len() } else { step }) {
         if cut % 3 == 0 {
-            blob.extend([0x50 | level % 16, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3]);
+            blob.extend([0x50 | (level % 16), 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3]);
         }
         blob.extend(zstd::stream::encode_all(piece, i32::from(level % 4)).expect("in memory"));
     }

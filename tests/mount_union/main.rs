@@ -2,7 +2,7 @@
 //!
 //! The same items as in tests/union, this time as real tars in a real layout, seen through the
 //! kernel. Needs root and /dev/fuse.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 mod compare;
 #[path = "../support/item_image.rs"]
@@ -47,7 +47,7 @@ fn writable(mut item: Item) -> Item {
         && bytes.len() == 3
     {
         let length = 1000 + 2000 * usize::from(bytes[0]);
-        *bytes = (0..length).map(|at| (at * at >> 5) as u8).collect();
+        *bytes = (0..length).map(|at| ((at * at) >> 5) as u8).collect();
     }
     item
 }

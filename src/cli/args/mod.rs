@@ -7,6 +7,7 @@
 mod chroot;
 mod images;
 mod layers;
+mod limits;
 mod mounts;
 mod registry;
 mod store;
@@ -15,6 +16,7 @@ mod wording;
 pub use chroot::Chroot;
 pub use images::{History, Inspect, List, Load, Prune, Remove, Save, SaveFormat, Tag};
 pub use layers::{Diff, Layers, Which};
+pub use limits::RaisedLimits;
 pub use mounts::{Mount, Mounts, PullPolicy, Stats, Umount, Wanted};
 pub use registry::{
     Connection, Login, Logout, Manifest, ManifestCommand, ManifestInspect, Platforms, Pull, Search,

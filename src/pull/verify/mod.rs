@@ -66,7 +66,7 @@ fn check_layers(
     layers: Vec<ImageLayer>,
     deep: bool,
 ) -> Result<(Vec<Finding>, HashSet<Digest>), PullError> {
-    let options = Options::default();
+    let options = Options::again();
     let found = Mutex::new(BTreeMap::new());
     run(&layers, options.jobs, &AtomicBool::new(false), |layer| {
         let mut findings = Findings::new(store);
@@ -138,7 +138,7 @@ fn warn(
 /// The hash of the table that the layers' tables give; `None` when one of those is missing.
 fn hash_of_fresh_tree(store: &Store, image: &StoredImage) -> Option<blake3::Hash> {
     let layers: Vec<ImageLayer> = layers_of(image).collect();
-    let merged = merge(store, &layers, Options::default().merge_limits).ok()?;
+    let merged = merge(store, &layers, Options::again().merge_limits).ok()?;
     let mut hasher = blake3::Hasher::new();
     table::write(&merged, image.chain(), &mut hasher).ok()?;
     Some(hasher.finalize())
