@@ -178,6 +178,19 @@ fn a_token_that_grows_old_is_renewed_before() {
 }
 
 #[test]
+fn a_token_that_tells_no_life_lives_a_minute() {
+    let bench = Bench::new();
+    let server = bearer(&Image::small(), |_| token(r#"{"token":"t"}"#), |_| true);
+    let name = format!("{}/test/image", server.host()).parse().unwrap();
+    let source = shalefs::source::open(&name, &bench.options).unwrap();
+    for (later, tokens) in [(0, 1), (40, 1), (21, 2)] {
+        bench.clock.advance(Duration::from_secs(later));
+        source.root().expect("fine");
+        assert_eq!(server.requests_for("/token"), tokens);
+    }
+}
+
+#[test]
 fn cve_2019_10214_a_realm_elsewhere_over_http() {
     let elsewhere = serve(&Image::small(), |_| Some(token(r#"{"token":"t"}"#)));
     let host = elsewhere.host();
