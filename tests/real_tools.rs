@@ -56,6 +56,9 @@ fn mounted_tree_equals_what_umoci_unpacks() {
 #[test]
 fn mounted_tree_equals_what_podman_mounts() {
     let Some(corpus) = Corpus::find() else { return };
+    if !require::has("podman") {
+        return;
+    }
     let (store, podman) = (TestDir::new("store"), Podman::new());
     let mounted = Mounted::new(&store, &corpus.oci("debian"));
     let other = podman.mount(&corpus.path("oci"), "debian").unwrap();

@@ -102,6 +102,9 @@ fn compare(tool: &str, images: &Images, unpack: impl Fn(&str) -> Option<Result<P
 #[test]
 fn odd_layers_as_umoci_unpacks_them() {
     let Some(_alone) = require::can_mount() else { return };
+    if !require::has("umoci") {
+        return;
+    }
     let (images, bundles) = (Images::new(), TestDir::new("bundles"));
     compare("umoci", &images, |name| {
         let bundle = bundles.path.join(name);
@@ -118,6 +121,9 @@ fn odd_layers_as_umoci_unpacks_them() {
 #[test]
 fn odd_layers_as_gnu_tar_extracts_them() {
     let Some(_alone) = require::can_mount() else { return };
+    if !require::has("tar") {
+        return;
+    }
     let (images, out) = (Images::new(), TestDir::new("extracted"));
     compare("tar", &images, |name| {
         let all = cases::all();
@@ -135,6 +141,9 @@ fn odd_layers_as_gnu_tar_extracts_them() {
 #[test]
 fn odd_layers_as_podman_mounts_them() {
     let Some(_alone) = require::can_mount() else { return };
+    if !require::has("podman") {
+        return;
+    }
     let (images, podman) = (Images::new(), Podman::new());
     compare("podman", &images, |name| Some(podman.mount(&images.layout.path, name)));
 }
