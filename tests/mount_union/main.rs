@@ -102,6 +102,8 @@ fn mounted_union_of_everything() {
 fn mounted_union_of_what_was_found() {
     let Some(_alone) = require::can_mount() else { return };
     check(&[vec![symlink("c", "a")], vec![empty("c/a")]]);
+    // A whiteout that is a link to nothing at all.
+    check(&[vec![file("a"), file("b")], vec![hard_link(".wh.a", ""), symlink(".wh.b", "")]]);
 }
 
 /// The comparison is worth as much as what it can see: a model that is wrong in one thing each.
@@ -109,7 +111,7 @@ fn mounted_union_of_what_was_found() {
 fn mounted_union_comparison_sees_each_kind_of_difference() {
     let Some(_alone) = require::can_mount() else { return };
     type Change = fn(&mut Vec<Vec<Item>>);
-    let changes: [(&str, Change); 11] = [
+    let changes: [(&str, Change); 12] = [
         ("mode", |layers| layers[0][1].mode ^= 1),
         ("owner", |layers| layers[3][0].uid += 1),
         ("mtime", |layers| layers[0][5].mtime.1 += 1),
@@ -118,7 +120,8 @@ fn mounted_union_comparison_sees_each_kind_of_difference() {
         ("device", |layers| layers[0][8].what = What::Block(259, 4096)),
         ("type", |layers| layers[0][9].what = What::File(Vec::new())),
         ("bytes", |layers| layers[2][0].what = What::File(b"bytez".to_vec())),
-        ("inode number", |layers| layers[3][0] = file("x")),
+        ("inodes with its number", |layers| layers[3][0] = file("x")),
+        ("inode number", |layers| layers[2][0] = hard_link("d/c", "e/b")),
         ("absent name", |layers| layers[2][0] = file("d/b")),
         ("list in 32 bytes", |layers| drop(layers[1].pop())),
     ];
