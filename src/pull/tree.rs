@@ -23,7 +23,7 @@ pub fn ensure_tree(store: &Store, image: &StoredImage) -> Result<ImageTree, Pull
     let layers = ensure_tables(store, image)?;
     match open(store, chain_of(&layers))? {
         Some(tree) => Ok(tree),
-        None => make(store, &layers, Options::default().merge_limits),
+        None => make(store, &layers, Options::again().merge_limits),
     }
 }
 
@@ -31,7 +31,7 @@ pub fn ensure_tree(store: &Store, image: &StoredImage) -> Result<ImageTree, Pull
 /// [`ensure_tree`], hold a lease.
 pub fn history(store: &Store, image: &StoredImage) -> Result<History, PullError> {
     let layers = ensure_tables(store, image)?;
-    let limits = Options::default().merge_limits;
+    let limits = Options::again().merge_limits;
     let begin = || Merger::recording(limits);
     Ok(merge_healing(store, &layers, begin)?.finish_history())
 }
