@@ -15,9 +15,11 @@ mod require;
 
 use std::process::{Command, Output};
 
+use images::{TestImage, TestLayer};
 use program::{Bench, IMAGE, Said, is_gone, kill, wait_for};
 use require::can_mount;
 use rustix::process::Signal;
+use shalefs::oci::{DiffId, Digest};
 use shalefs::store::MountRecord;
 
 /// The user and group `nobody`.
@@ -100,6 +102,40 @@ fn through_fusermount3() {
     assert!(said.success, "{}", said.stderr);
     assert!(is_gone(&record));
     assert!(bench.records().is_empty());
+}
+
+/// Puts an image with a set-user-ID program in the place of the bench's own.
+fn put_suid_image(bench: &Bench) {
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(0o6755);
+    header.set_size(0);
+    let mut builder = tar::Builder::new(Vec::new());
+    builder.append_data(&mut header, "su", &b""[..]).unwrap();
+    let tar = builder.into_inner().unwrap();
+    let blob = images::gzip(&tar);
+    let diff_id = DiffId(Digest::sha256(&tar));
+    let layer = TestLayer { digest: Digest::sha256(&blob), blob, diff_id };
+    let chown = |owner: &str| {
+        let status = Command::new("chown").args(["-R", owner]).arg(bench.path("")).status();
+        assert!(status.unwrap().success());
+    };
+    chown("0");
+    TestImage::new(vec![layer], "suid").put(&bench.store(), Some(IMAGE));
+    chown(NOBODY);
+}
+
+#[test]
+fn cve_2023_0386_suid_bits_are_masked_unless_asked_for() {
+    let Some(_alone) = can_mount() else { return };
+    for (options, mode) in [(&[][..], "755\n"), (&["-o", "suid"], "6755\n")] {
+        let mut bench = bench("0666", "");
+        put_suid_image(&bench);
+        let record = mount(&mut bench, options);
+        let file = bench.dir.join("su");
+        let shown = run_as(&record, NOBODY, &["stat", "-c%a", file.to_str().unwrap()]);
+        assert_eq!(String::from_utf8_lossy(&shown.stdout), mode, "{options:?}");
+        assert!(bench.umount().success);
+    }
 }
 
 #[test]

@@ -189,6 +189,25 @@ fn docker_archives_old_and_new() {
 }
 
 #[test]
+fn a_manifest_at_either_end_of_a_docker_archive() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("save.tar");
+    let image = Image::new("amd64", &[("a", b"1")], false);
+    let manifest = json!([{"Config": "c.json", "RepoTags": null, "Layers": ["l/layer.tar"]}]);
+    let manifest = manifest.to_string();
+    let mut files: Vec<(&str, &[u8])> = vec![
+        ("manifest.json", manifest.as_bytes()),
+        ("c.json", &image.config.bytes),
+        ("l/layer.tar", &image.tars[0]),
+    ];
+    for _ in 0..3 {
+        fs::write(&path, tar_of(&files)).unwrap();
+        assert_eq!(tars_of(&format!("docker-archive:{}", path.display())).unwrap(), image.tars);
+        files.rotate_left(1);
+    }
+}
+
+#[test]
 fn several_images_in_one_docker_archive() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("save.tar");

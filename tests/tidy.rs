@@ -100,9 +100,10 @@ fn nothing_is_left_over() {
     let mut names: Vec<String> = pages.filter(|name| page(name)).collect();
     names.extend(["src", "tests", "scripts", "docs", ".ci", ".config"].map(String::from));
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    assert_none(
-        texts(&names).iter().flat_map(|(path, text)| rules::leftovers(path, text)).collect(),
-    );
+    let all = texts(&names);
+    // What others wrote is theirs.
+    let own = all.iter().filter(|(path, _)| !path.starts_with("tests/data/"));
+    assert_none(own.flat_map(|(path, text)| rules::leftovers(path, text)).collect());
 }
 
 #[test]
@@ -128,9 +129,6 @@ fn every_promise_names_its_test() {
     let sources = rust_sources();
     for (name, least) in [("SEMANTICS.md", 20), ("THREAT-MODEL.md", 10)] {
         let page = root_file(name);
-        if page.is_empty() {
-            continue;
-        }
         assert!(rules::promises(&page).len() > least, "{name} is a page of promises");
         assert_none(rules::promises_tested(name, &page, &sources));
     }

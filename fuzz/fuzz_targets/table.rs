@@ -1,7 +1,7 @@
 //! Any changes to a table whose checks are then made right again: whatever is asked, no panic and
 //! an end.
 #![no_main]
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 #[path = "../../tests/union/compare.rs"]
 mod compare;

@@ -134,8 +134,9 @@ pub fn load(context: &mut Context, args: &Load) -> Result<(), Error> {
         let source = source::open(&name, &options)?;
         let progress = Progress::new(context.quiet, context.out.can_draw());
         let first = names.first().map(Reference::canonical);
-        let loaded =
-            pull::pull(&store, &*source, first.as_deref(), &pull::Options::default(), &progress);
+        let mut options = pull::Options::default();
+        args.limits.apply(&mut options);
+        let loaded = pull::pull(&store, &*source, first.as_deref(), &options, &progress);
         progress.clear();
         let image = loaded?.image;
         for other in names.iter().skip(1) {

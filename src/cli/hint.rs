@@ -99,7 +99,7 @@ pub fn pull(error: &PullError) -> Option<String> {
         PullError::Choice(ChoiceError::NoMatch { .. }) => OTHER_PLATFORM,
         PullError::Foreign { .. } => "`--foreign` fetches such layers",
         error if error.is_mismatch() => NOT_THE_BYTES,
-        _ => return None,
+        error => return raise(&error.to_string()),
     };
     Some(hint.to_owned())
 }
@@ -115,6 +115,12 @@ pub fn browse(error: &browse::Error) -> Option<String> {
         _ => return None,
     };
     Some(hint.to_owned())
+}
+
+/// How the limit is raised that a message names.
+fn raise(message: &str) -> Option<String> {
+    let (name, _) = message.rsplit_once("(limit `")?.1.split_once('`')?;
+    Some(format!("if the image is to be trusted, `--limit {name}=NUMBER` sets another limit"))
 }
 
 /// Of errors of writing archives.

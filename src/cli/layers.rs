@@ -268,18 +268,17 @@ fn warnings(
         table: "{{.No}}\t{{.Path}}\t{{.Text}}".to_owned(),
     };
     let format = Format::choose(args.format.as_deref(), &columns, None)?;
-    let mut rows = Vec::new();
-    for (number, layer) in image.layers.iter().enumerate() {
-        for warning in toc(store, &layer.digest)?.warnings() {
-            let fail = |error| Error::failed(format!("layer {}: {}", layer.digest, chain(&error)));
-            rows.push(warning_row(number, &warning.map_err(fail)?));
-        }
+    let pull::Warnings { found, dropped } = pull::warnings(store, image)?;
+    let rows = found.iter().map(|at| warning_row(at.layer, &at.warning));
+    format.print(&mut context.out, &columns, rows)?;
+    if dropped > 0 {
+        context.out.message(&format!("{dropped} more are not listed"));
     }
-    format.print(&mut context.out, &columns, rows)
+    Ok(())
 }
 
 /// Paths are bytes; a template sees text, so what is not printable is escaped in any case.
-fn warning_row(number: usize, warning: &Warning) -> Value {
+fn warning_row(number: u32, warning: &Warning) -> Value {
     Value::from(Struct::row(
         "warning",
         vec![

@@ -82,6 +82,7 @@ pub(super) fn image(context: &mut Context, args: &Wanted) -> Result<StoredImage,
         platform: args.fetching.platform.clone(),
         jobs: 3,
         foreign: false,
+        limits: args.fetching.limits.clone(),
         connection: args.fetching.connection.clone(),
     };
     let stored: Reference = local::reference(&name)?;

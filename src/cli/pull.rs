@@ -6,7 +6,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use super::args::{Connection, Pull as Args};
+use super::args::{Connection, Pull as Args, RaisedLimits};
 use super::context::Context;
 use super::error::Error;
 use super::local;
@@ -23,6 +23,7 @@ pub fn pull(context: &mut Context, args: &Args) -> Result<(), Error> {
         platform: args.platform.clone(),
         jobs: usize::from(args.jobs),
         foreign: args.foreign,
+        limits: args.limits.clone(),
         connection: args.connection.clone(),
     };
     if args.all_tags {
@@ -65,6 +66,8 @@ pub struct Fetch {
     pub jobs: usize,
     /// Also layers that no registry holds.
     pub foreign: bool,
+    /// What an image may cost.
+    pub limits: RaisedLimits,
     /// How to reach the registry.
     pub connection: Connection,
 }
@@ -80,12 +83,13 @@ impl Fetch {
         let store = context.store()?;
         let source = source::open(name, &source_options(&self.connection))?;
         context.out.message(&heading(name));
-        let options = Options {
+        let mut options = Options {
             platform: self.platform.clone(),
             jobs: self.jobs,
             foreign: self.foreign,
             ..name.reference().map_or_else(Options::default, Options::of)
         };
+        self.limits.apply(&mut options);
         let progress = Progress::new(context.quiet, context.out.can_draw());
         let canonical = stored.canonical();
         let pulled = pull::pull(&store, &*source, Some(&canonical), &options, &progress);

@@ -1,7 +1,7 @@
 //! `verify`: what is wrong with the store, a finding a line, and with `--repair` what became of it.
 //!
 //! Exit status: 0 nothing is damaged, 1 something is, 2 something could not be looked at. Leftovers
-//! of killed processes are listed and are no damage.
+//! of killed processes and what is odd in an image are listed and are no damage.
 
 use super::args::Verify as Args;
 use super::context::{Context, stored_name};
@@ -72,6 +72,7 @@ fn row(finding: &Finding, outcome: Option<&Outcome>) -> Value {
         None => plan(&finding.remedy).to_owned(),
     };
     let severity = match finding.severity {
+        Severity::Warning => "warning",
         Severity::Leftover => "leftover",
         Severity::Unchecked => "unchecked",
         Severity::Damage => "damage",
@@ -115,7 +116,7 @@ fn conclude(
         all.filter(|(number, finding)| finding.severity == severity && left(*number)).count()
     };
     let (damage, unchecked) = (counts(Severity::Damage), counts(Severity::Unchecked));
-    let leftovers = counts(Severity::Leftover);
+    let (leftovers, odd) = (counts(Severity::Leftover), counts(Severity::Warning));
     let repaired = outcomes.iter().filter(|outcome| **outcome == Outcome::Repaired).count();
     let mut words = Vec::new();
     for (count, what) in [
@@ -123,13 +124,14 @@ fn conclude(
         (damage, "damaged"),
         (unchecked, "not checked"),
         (leftovers, "left over (`shale prune` takes it)"),
+        (odd, "odd in the layers (no damage; SEMANTICS.md says what is shown)"),
     ] {
         if count > 0 {
             words.push(format!("{count} {what}"));
         }
     }
-    if words.is_empty() {
-        words.push("clean".to_owned());
+    if damage + unchecked + repaired + leftovers == 0 {
+        words.insert(0, "clean".to_owned());
     }
     context.out.message(&words.join(", "));
     match (damage, unchecked) {

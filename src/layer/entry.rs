@@ -94,7 +94,7 @@ impl Entry {
 }
 
 /// Something odd in a layer that has a defined outcome; shown by `verify` and `layers`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Warning {
     /// Which oddity.
     pub kind: WarningKind,

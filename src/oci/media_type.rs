@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn layers() {
+    fn layer_types_of_oci_and_docker() {
         let layer = |compression, foreign| Some(LayerType { compression, foreign });
         for (name, claim) in [
             ("application/vnd.oci.image.layer.v1.tar", layer(Compression::None, false)),
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn magic() {
+    fn the_first_bytes_say_the_compression() {
         use Compression::{Bzip2, Gzip, None as Plain, Xz, Zstd};
         let cases: [(&[u8], Compression); 9] = [
             (b"\x1f\x8b\x08\0", Gzip),

@@ -21,12 +21,14 @@ mod observer;
 mod repair;
 mod tree;
 mod verify;
+mod warnings;
 
 pub use error::PullError;
 pub use observer::{LayerEvent, Observer, Silent};
 pub use repair::{OpenSource, Outcome, repair};
 pub use tree::{content_of, ensure_tree, history};
 pub use verify::verify;
+pub use warnings::{Warnings, warnings};
 
 use crate::layer;
 use crate::oci::{Descriptor, Digest, Platform, Reference};
@@ -69,6 +71,12 @@ impl Default for Options {
 }
 
 impl Options {
+    /// For what was pulled before, and was within the limits of that pull.
+    fn again() -> Self {
+        let (limits, merge_limits) = (layer::Limits::HIGHEST, MergeLimits::HIGHEST);
+        Self { limits, merge_limits, ..Self::default() }
+    }
+
     /// As `reference` says, which is in a registry.
     pub fn of(reference: &Reference) -> Self {
         let (pinned, repository) = (reference.digest().copied(), Some(reference.name()));

@@ -129,7 +129,7 @@ fn pull_again(
     let reference = repository.map_err(|error| error.to_string())?;
     let reference = reference.with_digest(row.manifest.digest);
     let source = open(&reference).map_err(|error| error.to_string())?;
-    let options = Options { pinned: Some(row.manifest.digest), ..Options::default() };
+    let options = Options { pinned: Some(row.manifest.digest), ..Options::again() };
     match pull(store, &*source, row.name.as_deref(), &options, observer) {
         Ok(_) => Ok(()),
         Err(error) => Err(PullError::to_string(&error)),

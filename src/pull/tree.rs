@@ -23,7 +23,7 @@ pub fn ensure_tree(store: &Store, image: &StoredImage) -> Result<ImageTree, Pull
     let layers = ensure_tables(store, image)?;
     match open(store, chain_of(&layers))? {
         Some(tree) => Ok(tree),
-        None => make(store, &layers, Options::default().merge_limits),
+        None => make(store, &layers, Options::again().merge_limits),
     }
 }
 
@@ -31,7 +31,7 @@ pub fn ensure_tree(store: &Store, image: &StoredImage) -> Result<ImageTree, Pull
 /// [`ensure_tree`], hold a lease.
 pub fn history(store: &Store, image: &StoredImage) -> Result<History, PullError> {
     let layers = ensure_tables(store, image)?;
-    let limits = Options::default().merge_limits;
+    let limits = Options::again().merge_limits;
     let begin = || Merger::recording(limits);
     Ok(merge_healing(store, &layers, begin)?.finish_history())
 }
@@ -40,7 +40,7 @@ pub fn history(store: &Store, image: &StoredImage) -> Result<History, PullError>
 fn ensure_tables(store: &Store, image: &StoredImage) -> Result<Vec<ImageLayer>, PullError> {
     let blobs = image.blobs(store)?;
     let layers: Vec<ImageLayer> = layers_of(image).collect();
-    let options = Options::default();
+    let options = Options::again();
     let missing: Vec<_> =
         layers.iter().zip(&blobs).filter(|(layer, _)| toc_of(store, layer).is_none()).collect();
     run(&missing, options.jobs, &AtomicBool::new(false), |(layer, blob)| {
@@ -70,7 +70,7 @@ pub(super) fn build(
 }
 
 /// The tree, when there is one that this version can read.
-fn open(store: &Store, chain: ChainId) -> Result<Option<ImageTree>, PullError> {
+pub(super) fn open(store: &Store, chain: ChainId) -> Result<Option<ImageTree>, PullError> {
     let file = store.open_derived(Derived::Tree, &chain)?;
     Ok(file.and_then(|file| ImageTree::open(file, chain).ok()))
 }
@@ -108,7 +108,7 @@ fn merge_healing(
         let digest = layer.descriptor.digest;
         let missing = || StoreError::MissingBlob { digest, needed_by: "its table".into() };
         let blob = store.blob(&digest, Some(layer.descriptor.size))?.ok_or_else(missing)?;
-        rescan(store, layer, &blob, &Options::default().limits)?;
+        rescan(store, layer, &blob, &Options::again().limits)?;
     }
 }
 
@@ -135,7 +135,7 @@ fn merge_into(
     Ok(merger)
 }
 
-fn open_toc(store: &Store, digest: &Digest) -> Result<Toc, PullError> {
+pub(super) fn open_toc(store: &Store, digest: &Digest) -> Result<Toc, PullError> {
     let missing = || StoreError::Damaged {
         path: store.root().join("toc"),
         what: format!("the table of layer {digest} vanished"),

@@ -65,6 +65,7 @@ impl fmt::Debug for Item {
         match &self.what {
             What::Symlink(text) => write!(f, "{path} -> {}", text.escape_ascii())?,
             What::HardLink(target) => write!(f, "{path} == {}", target.escape_ascii())?,
+            What::File(bytes) if bytes.len() > 8 => write!(f, "{path} {} bytes", bytes.len())?,
             what => write!(f, "{path} {what:?}")?,
         }
         write!(f, " {:o} {}:{} {:?} {:?}", self.mode, self.uid, self.gid, self.mtime, self.xattrs)

@@ -178,6 +178,19 @@ fn a_token_that_grows_old_is_renewed_before() {
 }
 
 #[test]
+fn a_token_that_tells_no_life_lives_a_minute() {
+    let bench = Bench::new();
+    let server = bearer(&Image::small(), |_| token(r#"{"token":"t"}"#), |_| true);
+    let name = format!("{}/test/image", server.host()).parse().unwrap();
+    let source = shalefs::source::open(&name, &bench.options).unwrap();
+    for (later, tokens) in [(0, 1), (40, 1), (21, 2)] {
+        bench.clock.advance(Duration::from_secs(later));
+        source.root().expect("fine");
+        assert_eq!(server.requests_for("/token"), tokens);
+    }
+}
+
+#[test]
 fn cve_2019_10214_a_realm_elsewhere_over_http() {
     let elsewhere = serve(&Image::small(), |_| Some(token(r#"{"token":"t"}"#)));
     let host = elsewhere.host();
@@ -256,6 +269,17 @@ fn a_huge_token() {
 #[test]
 fn a_token_body_of_two_mebibytes() {
     let (_, text, _) = refused(token(&format!(r#"{{"token":"{}"}}"#, "x".repeat(2 << 20))));
+    assert!(text.contains("larger than the limit of 1048576 bytes"), "{text}");
+}
+
+#[test]
+fn a_token_body_at_the_limit_and_one_past() {
+    let body = |length: usize| format!(r#"{{"token":"t","x":"{}"}}"#, "x".repeat(length - 20));
+    let at = body(1 << 20);
+    assert_eq!(at.len(), 1 << 20);
+    let server = bearer(&Image::small(), move |_| token(&at), |given| given == "t");
+    Bench::new().pull(&server).expect("at the limit");
+    let (_, text, _) = refused(token(&body((1 << 20) + 1)));
     assert!(text.contains("larger than the limit of 1048576 bytes"), "{text}");
 }
 

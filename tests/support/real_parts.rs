@@ -41,6 +41,14 @@ impl TestDir {
         let base = tempfile::Builder::new().prefix(name).tempdir_in(env!("CARGO_TARGET_TMPDIR"));
         Self { path: base.expect("a temporary directory").keep() }
     }
+
+    /// In memory where there is room: for tests that make many.
+    pub fn quick(name: &str) -> Self {
+        match tempfile::Builder::new().prefix(name).tempdir_in("/dev/shm") {
+            Ok(base) => Self { path: base.keep() },
+            Err(_) => Self::new(name),
+        }
+    }
 }
 
 impl Drop for TestDir {

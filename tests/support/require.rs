@@ -19,3 +19,15 @@ pub fn can_mount() -> Option<MutexGuard<'static, ()>> {
     let _ = writeln!(io::stderr(), "\n*** NOT RUN: needs root and /dev/fuse ***\n");
     None
 }
+
+/// Whether a tool is there that a test needs; says loudly when not, and in CI that is a failure.
+#[allow(dead_code, reason = "most tests that mount need no other tool")]
+pub fn has(tool: &str) -> bool {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    if std::env::split_paths(&paths).any(|folder| folder.join(tool).exists()) {
+        return true;
+    }
+    assert!(std::env::var_os("CI").is_none(), "CI must run the tests with {tool}");
+    let _ = writeln!(io::stderr(), "\n*** NOT RUN: {tool} is not installed ***\n");
+    false
+}

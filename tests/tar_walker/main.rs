@@ -9,6 +9,7 @@ mod check;
 mod codec;
 mod content;
 mod ends;
+mod foreign;
 mod formats;
 mod golden;
 mod hostile;

@@ -124,5 +124,8 @@ fn tar_link_without_a_target_is_an_error() {
     for typeflag in [b'1', b'2'] {
         let header = Header::new(Style::Ustar, "n", typeflag);
         assert_eq!(Archive::new().member(&header, b"").walk().fault(), Fault::EmptyLink);
+        // A whiteout counts by its name alone.
+        let header = Header::new(Style::Ustar, "d/.wh.n", typeflag);
+        assert_eq!(Archive::new().member(&header, b"").walk().one().link, b"");
     }
 }

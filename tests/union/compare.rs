@@ -119,9 +119,14 @@ pub fn stat(tree: &ImageTree, path: &str) -> (RowNo, Attributes) {
 
 /// Applies `layers` both ways; panics where the outcomes differ.
 pub fn compare(layers: &[Vec<Item>]) {
-    match (model::apply(layers), build(layers)) {
+    compare_with(layers, layers);
+}
+
+/// The model of some layers and the program's tree of others.
+pub fn compare_with(model: &[Vec<Item>], real: &[Vec<Item>]) {
+    match (model::apply(model), build(real)) {
         (Ok(expected), Ok(bytes)) => {
-            assert_eq!(bytes, build(layers).expect("as before"), "the same layers, other bytes");
+            assert_eq!(bytes, build(real).expect("as before"), "the same layers, other bytes");
             let tree = open(&bytes).expect("a sound table");
             compare_trees(&expected, &tree);
             compare_warnings(&expected, &tree.warnings().expect("sound warnings"));

@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 
-use crate::compare::compare;
+use crate::compare::{compare, compare_with};
 use crate::figures;
 use crate::model::Item;
-use crate::model::item::{item, prune};
+use crate::model::item::{dir, empty, file, hard_link, item, prune, symlink};
 
 /// One to five layers of up to twenty entries.
 fn layers() -> impl Strategy<Value = Vec<Vec<Item>>> {
@@ -30,5 +30,33 @@ proptest! {
         prune(&mut layers);
         figures::count("property cases", 1);
         compare(&layers);
+    }
+}
+
+/// The comparison is worth as much as what it can see: layers that differ in one thing each.
+#[test]
+fn union_comparison_sees_each_kind_of_difference() {
+    let lower = || vec![dir("d"), file("d/a"), hard_link("h", "d/a"), symlink("l", "d")];
+    let layers = || vec![lower(), vec![file("l/b"), empty("d/.wh.a"), dir("e"), file("e/x")]];
+    compare(&layers());
+    let changes: [fn(&mut Vec<Vec<Item>>); 12] = [
+        |layers| layers[0][0].mode ^= 1,
+        |layers| layers[0][2].gid += 1,
+        |layers| layers[0][3].mtime.1 += 1,
+        |layers| drop(layers[0][0].xattrs.insert(b"user.a".to_vec(), b"1".to_vec())),
+        |layers| layers[0][3] = symlink("l", "./d"),
+        |layers| layers[0][2] = file("h"),
+        |layers| layers[1][0] = file("d/b"),
+        |layers| layers[1][1] = file("d/.wh.a"),
+        |layers| drop(layers[1].remove(1)),
+        |layers| drop(layers[1].remove(2)),
+        |layers| layers[1][3] = file("e/y"),
+        |layers| layers[1].push(empty(".wh.")),
+    ];
+    for (number, change) in changes.iter().enumerate() {
+        let mut other = layers();
+        change(&mut other);
+        let seen = std::panic::catch_unwind(|| compare_with(&layers(), &other)).is_err();
+        assert!(seen, "change {number} was not seen");
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::RaisedLimits;
 use crate::cli::complete;
 
 /// `shale ls`
@@ -180,4 +181,7 @@ pub struct Load {
     /// The archive: docker or OCI, plain or compressed [default: standard input]
     #[arg(short, long, value_name = "FILE")]
     pub input: Option<PathBuf>,
+    /// What an image may cost.
+    #[command(flatten)]
+    pub limits: RaisedLimits,
 }

@@ -8,6 +8,7 @@ mod chroot;
 mod files;
 mod images;
 mod layers;
+mod limits;
 mod mounts;
 mod registry;
 mod store;
@@ -17,6 +18,7 @@ pub use chroot::Chroot;
 pub use files::{Cat, Copy, Export, Files};
 pub use images::{History, Inspect, List, Load, Prune, Remove, Save, SaveFormat, Tag};
 pub use layers::{Diff, Layers, Which};
+pub use limits::RaisedLimits;
 pub use mounts::{Fetching, Mount, Mounts, PullPolicy, Stats, Umount, Wanted};
 pub use registry::{
     Connection, Login, Logout, Manifest, ManifestCommand, ManifestInspect, Platforms, Pull, Search,

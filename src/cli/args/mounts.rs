@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::Connection;
+use super::{Connection, RaisedLimits};
 use crate::cli::complete;
 use crate::oci::Platform;
 
@@ -41,6 +41,9 @@ pub struct Fetching {
     /// Which image of a list [default: this machine's]
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<Platform>,
+    /// What the image may cost.
+    #[command(flatten)]
+    pub limits: RaisedLimits,
     /// How to reach the registry.
     #[command(flatten)]
     pub connection: Connection,

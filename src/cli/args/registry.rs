@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Args, Subcommand};
 
+use super::RaisedLimits;
 use crate::cli::complete;
 use crate::oci::Platform;
 
@@ -44,6 +45,9 @@ pub struct Pull {
     /// Fetch layers that no registry holds from where the manifest says
     #[arg(long)]
     pub foreign: bool,
+    /// What the image may cost.
+    #[command(flatten)]
+    pub limits: RaisedLimits,
     /// How to reach the registry.
     #[command(flatten)]
     pub connection: Connection,

@@ -78,6 +78,17 @@ pub struct Limits {
     pub ratio_from: u64,
 }
 
+impl Limits {
+    /// The highest there are, for a layer that was taken before: whoever pulled it may have raised
+    /// any of them. What bounds memory stays, since the bytes may have been damaged since.
+    pub const HIGHEST: Self = Self {
+        tar: tar::Limits { entries: u64::MAX, extension: 64 << 20, xattrs: 64 << 20 },
+        unpacked: u64::MAX,
+        ratio: u64::MAX,
+        ratio_from: u64::MAX,
+    };
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { tar: tar::Limits::default(), unpacked: 64 << 30, ratio: 1000, ratio_from: 64 << 20 }

@@ -188,7 +188,7 @@ pub fn assemble(
         return Err(Fault::EmptyName);
     }
     let path = clean(name)?;
-    let link = link(header, extensions, kind)?;
+    let link = link(header, extensions, kind, &path.path)?;
     let xattrs = xattr::gather(records, limits.xattrs)?;
     let device = match kind {
         Kind::CharDevice | Kind::BlockDevice => {
@@ -225,14 +225,21 @@ pub fn assemble(
     Ok(Assembled { entry, warnings })
 }
 
-/// A link's text or target.
-fn link(header: &Header<'_>, extensions: &Extensions, kind: Kind) -> Result<Cleaned, Fault> {
+/// A link's text or target. A whiteout counts by its name alone, so one that leads nowhere may.
+fn link(
+    header: &Header<'_>,
+    extensions: &Extensions,
+    kind: Kind,
+    path: &[u8],
+) -> Result<Cleaned, Fault> {
+    let nothing = Ok(Cleaned { path: Vec::new(), clamped: false });
     if !matches!(kind, Kind::Symlink | Kind::HardLink) {
-        return Ok(Cleaned { path: Vec::new(), clamped: false });
+        return nothing;
     }
     let link = extensions.link_of(header);
     if link.is_empty() {
-        return Err(Fault::EmptyLink);
+        let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        return if name.starts_with(b".wh.") { nothing } else { Err(Fault::EmptyLink) };
     }
     if kind == Kind::HardLink {
         return clean(RawName::whole(link));

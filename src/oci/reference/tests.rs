@@ -139,7 +139,7 @@ fn the_digest_rules_over_the_tag() {
 }
 
 #[test]
-fn limits() {
+fn names_and_tags_at_their_limits() {
     let name = format!("{}/x", "a".repeat(253));
     assert_eq!(name.parse::<Reference>().expect("255").repository().len(), 255);
     let tag = format!("x:{}", "t".repeat(128));

@@ -16,13 +16,14 @@ use std::sync::atomic::AtomicBool;
 use super::documents::ImageLayer;
 use super::layers::run;
 use super::tree::{layers_of, merge};
+use super::warnings;
 use super::{Options, PullError};
 use crate::content::object;
-use crate::layer::{ContentId, Toc};
-use crate::oci::Digest;
+use crate::layer::{ContentId, Toc, Warning};
+use crate::oci::{Digest, escaped};
 use crate::store::verify::{Code, Finding, Findings, Remedy, Scope};
 use crate::store::{Derived, Store, StoredImage};
-use crate::tree::{ImageTree, OpenError, table};
+use crate::tree::{ImageTree, LayerWarning, OpenError, table};
 
 /// Looks at everything, or with `text` at one image. Fails only when it cannot look at all.
 pub fn verify(store: &Store, text: Option<&str>, deep: bool) -> Result<Vec<Finding>, PullError> {
@@ -50,6 +51,10 @@ pub fn verify(store: &Store, text: Option<&str>, deep: bool) -> Result<Vec<Findi
     if deep && scope.image.is_none() {
         check_content(store, &mut findings)?;
     }
+    let mut told = HashSet::new();
+    for image in &images {
+        warn(store, image, &mut told, &mut findings);
+    }
     found.extend(findings.found);
     Ok(found)
 }
@@ -61,7 +66,7 @@ fn check_layers(
     layers: Vec<ImageLayer>,
     deep: bool,
 ) -> Result<(Vec<Finding>, HashSet<Digest>), PullError> {
-    let options = Options::default();
+    let options = Options::again();
     let found = Mutex::new(BTreeMap::new());
     run(&layers, options.jobs, &AtomicBool::new(false), |layer| {
         let mut findings = Findings::new(store);
@@ -105,10 +110,35 @@ fn check_tree(store: &Store, image: &StoredImage, deep: bool, findings: &mut Fin
     }
 }
 
+/// What is odd in an image whose tables are there; once for images that share a layer. What is
+/// wrong with the tables was said above.
+fn warn(
+    store: &Store,
+    image: &StoredImage,
+    told: &mut HashSet<(Digest, Warning)>,
+    findings: &mut Findings<'_>,
+) {
+    let chain = image.chain();
+    let Ok(Some(file)) = store.open_derived(Derived::Tree, &chain) else { return };
+    let Ok(tree) = ImageTree::open(file, chain) else { return };
+    let Ok(warnings) = warnings::of_tables(store, image, &tree) else { return };
+    for LayerWarning { layer: number, warning } in warnings.found {
+        let layer = usize::try_from(number).ok().and_then(|number| image.layers.get(number));
+        let Some(layer) = layer.filter(|layer| told.insert((layer.digest, warning.clone()))) else {
+            continue;
+        };
+        let entry = String::from_utf8_lossy(&warning.path);
+        let entry = escaped(&entry);
+        let detail = format!("layer {number}: /{entry}: {}", warning.kind.describe());
+        let path = store.blob_path(&layer.digest);
+        findings.add(Code::LayerWarning, layer.digest, &path, detail, Remedy::None);
+    }
+}
+
 /// The hash of the table that the layers' tables give; `None` when one of those is missing.
 fn hash_of_fresh_tree(store: &Store, image: &StoredImage) -> Option<blake3::Hash> {
     let layers: Vec<ImageLayer> = layers_of(image).collect();
-    let merged = merge(store, &layers, Options::default().merge_limits).ok()?;
+    let merged = merge(store, &layers, Options::again().merge_limits).ok()?;
     let mut hasher = blake3::Hasher::new();
     table::write(&merged, image.chain(), &mut hasher).ok()?;
     Some(hasher.finalize())

@@ -73,12 +73,16 @@ pub enum Code {
     Unreachable,
     /// A file that no store has.
     UnknownFile,
+    /// Something odd in a layer that has a defined outcome.
+    LayerWarning,
 }
 
 /// How much it matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
+    /// Nothing is wrong with the store; other tools may show the image otherwise.
+    Warning,
     /// Left over from a killed process or a removed image; `prune` takes it.
     Leftover,
     /// Something could not be looked at.
@@ -166,6 +170,7 @@ impl Code {
             Self::PartialBlob => "partial-blob",
             Self::Unreachable => "unreachable",
             Self::UnknownFile => "unknown-file",
+            Self::LayerWarning => "layer-warning",
         }
     }
 
@@ -176,6 +181,7 @@ impl Code {
                 Severity::Leftover
             }
             Self::Unreadable => Severity::Unchecked,
+            Self::LayerWarning => Severity::Warning,
             _ => Severity::Damage,
         }
     }

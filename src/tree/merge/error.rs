@@ -12,6 +12,11 @@ pub struct MergeLimits {
     pub steps: u64,
 }
 
+impl MergeLimits {
+    /// The highest there are, for layers that made a tree before.
+    pub const HIGHEST: Self = Self { entries: u64::MAX, bytes: u64::MAX, steps: u64::MAX };
+}
+
 impl Default for MergeLimits {
     /// Far above any image seen; at worst a few gigabytes and a few seconds.
     fn default() -> Self {

@@ -1,0 +1,9 @@
+//! Any layout of zstd frames of a layer that is right: a random range is the stream.
+#![no_main]
+
+#[path = "../../tests/hostile/check.rs"]
+mod check;
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| check::zstd(bytes));
