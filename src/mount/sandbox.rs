@@ -10,7 +10,7 @@
 //! ```
 //!
 //! A byte of an image that finds a hole in a decoder finds itself in here. To unmount, which needs
-//! rights, the server asks its [`super::keeper`].
+//! rights, the server asks its `keeper`.
 
 use std::fs::File;
 use std::io;

@@ -161,7 +161,7 @@ fn ruleset(rules: &[(&Path, Rights)]) -> Result<RulesetCreated, landlock::Rulese
     Ok(ruleset)
 }
 
-/// Refuses the system calls that [`seccomp`] lists.
+/// Refuses the system calls that `seccomp` lists.
 ///
 /// # Errors
 /// What the kernel says, and a kernel or processor without such filters.

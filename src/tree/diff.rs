@@ -1,5 +1,5 @@
 //! Two trees compared, name by name, from their tables alone: no byte of a file is read, because
-//! equal content has equal [`ContentId`](crate::layer::ContentId)s.
+//! equal content has equal [`ContentId`]s.
 //!
 //! Both tables have the names of a directory sorted, so one walk goes through both side by side. It
 //! keeps the path and a position a level; memory does not depend on the size of the trees, and a
