@@ -2,7 +2,7 @@
 //!
 //! The plain columns come from the headers of the layers' tables and cost nothing. What a layer
 //! added, changed, removed and wasted needs the whole merge once more
-//! ([`History`](crate::tree::History)), so it is worked out only where a format asks for it. An
+//! ([`History`]), so it is worked out only where a format asks for it. An
 //! image with a layer that is missing is listed all the same, with `N/A` in these columns.
 
 mod waste;
