@@ -38,7 +38,8 @@ impl Images {
         let base = layer("base");
         Self {
             old: TestImage::new(vec![base.clone(), layer("old")], "old"),
-            new: TestImage::new(vec![base, layer("new"), layer("top")], "new"),
+            new: TestImage::new(vec![base, layer("new"), layer("top")], "new")
+                .into_docker("diff.tar.gzip"),
         }
     }
 

@@ -34,11 +34,12 @@ fn table(layer: &TestLayer) -> Vec<u8> {
     format!("table of {}", layer.digest).repeat(10).into_bytes()
 }
 
-/// Two images that share a layer.
+/// Two images that share a layer, the second with a manifest of Docker's.
 fn two_images() -> (TestImage, TestImage) {
     let [base, old, new] =
         ["base", "old", "new"].map(|word| TestLayer::of(&[(word, word.as_bytes())]));
-    (TestImage::new(vec![base.clone(), old], "old"), TestImage::new(vec![base, new], "new"))
+    let new = TestImage::new(vec![base.clone(), new], "new").into_docker("diff.tar.gzip");
+    (TestImage::new(vec![base, old], "old"), new)
 }
 
 /// Everything that a pull makes durable, in its order.
@@ -97,6 +98,13 @@ fn check(root: &Path, old: &TestImage, new: &TestImage) {
         image.blobs(&store).expect("its layers are there");
         let name = row.name.as_deref();
         assert!(image.id == old.id() || (image.id == new.id() && name == Some(NAME)));
+    }
+    let index = fs::read(root.join("index.json")).unwrap();
+    let index: serde_json::Value = serde_json::from_slice(&index).unwrap();
+    for row in index["manifests"].as_array().into_iter().flatten() {
+        let digest = row["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap();
+        assert!(root.join("blobs/sha256").join(digest).is_file(), "others find every row's blob");
+        assert_eq!(row["mediaType"], images::OCI_MANIFEST, "and can read it");
     }
     for (directory, whole) in [("blobs/sha256", true), ("toc/sha256", false)] {
         let Ok(entries) = fs::read_dir(root.join(directory)) else { continue };

@@ -9,8 +9,9 @@
 //! An OCI archive has the layers as they were pulled, and the manifest too unless it has Docker's
 //! media types: those become OCI's, because skopeo and podman read no others from a layout. A
 //! docker archive has the layers uncompressed, named by their DiffIDs, and a manifest that says so.
-//! The image ID stays the same in both, and both have the list that docker reads. Each blob is written once, however many images have
-//! it; times and owners are zero, so the same images make the same bytes.
+//! The image ID stays the same in both, and both have the list that docker reads. Each blob is
+//! written once, however many images have it; times and owners are zero, so the same images make
+//! the same bytes.
 //!
 //! Guarantees: what is written was checked against its digest while it was; when something does not
 //! match, writing fails and the archive is not to be used. Does not decide where it goes.
@@ -25,7 +26,7 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-use crate::oci::{Compression, Descriptor, Digest, LayerType, Reference};
+use crate::oci::{Descriptor, Digest, OciManifest, Reference, is_docker_manifest};
 use crate::store::{Store, StoredImage};
 use writer::Writer;
 
@@ -47,8 +48,6 @@ pub struct Item {
     pub names: Vec<Reference>,
 }
 
-const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const OCI_TAR: &str = "application/vnd.oci.image.layer.v1.tar";
 
@@ -100,7 +99,7 @@ fn blob_path(digest: &Digest) -> String {
 /// The layers as they stand in the archive.
 fn layers(store: &Store, image: &StoredImage, kind: Kind) -> Result<Vec<Descriptor>, ArchiveError> {
     let as_pulled = |layer: &crate::store::StoredLayer| {
-        Descriptor::new(&oci_type(&layer.media_type), layer.digest, layer.size)
+        Descriptor::new(&layer.media_type, layer.digest, layer.size)
     };
     match kind {
         Kind::Oci => Ok(image.layers.iter().map(as_pulled).collect()),
@@ -117,33 +116,12 @@ fn layers(store: &Store, image: &StoredImage, kind: Kind) -> Result<Vec<Descript
 
 /// The manifest as it stands in the archive, with its bytes.
 fn manifest(image: &StoredImage, layers: &[Descriptor], kind: Kind) -> (Descriptor, Vec<u8>) {
-    if kind == Kind::Oci && image.manifest.media_type == OCI_MANIFEST {
+    if kind == Kind::Oci && !is_docker_manifest(&image.manifest.media_type) {
         return (image.manifest.clone(), image.manifest_bytes.clone());
     }
-    let layers: Vec<Value> = layers.iter().map(descriptor_json).collect();
-    let manifest = json!({
-        "schemaVersion": 2,
-        "mediaType": OCI_MANIFEST,
-        "config": {
-            "mediaType": OCI_CONFIG, "digest": image.id, "size": image.config_bytes.len(),
-        },
-        "layers": layers,
-    });
-    let bytes = manifest.to_string().into_bytes();
-    (Descriptor::new(OCI_MANIFEST, Digest::sha256(&bytes), bytes.len() as u64), bytes)
-}
-
-/// OCI's name for a layer's media type; one without is left as it is.
-fn oci_type(media_type: &str) -> String {
-    let Some(LayerType { compression, foreign: false }) = LayerType::of(media_type) else {
-        return media_type.to_owned();
-    };
-    match compression {
-        Compression::None => OCI_TAR.to_owned(),
-        Compression::Gzip => format!("{OCI_TAR}+gzip"),
-        Compression::Zstd => format!("{OCI_TAR}+zstd"),
-        Compression::Bzip2 | Compression::Xz => media_type.to_owned(),
-    }
+    let config = Descriptor::new("", image.id, image.config_bytes.len() as u64);
+    let OciManifest { descriptor, bytes } = OciManifest::new(&config, layers);
+    (descriptor, bytes)
 }
 
 fn descriptor_json(descriptor: &Descriptor) -> Value {

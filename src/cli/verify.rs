@@ -96,6 +96,7 @@ fn plan(remedy: &Remedy) -> &'static str {
         Remedy::Quarantine => "would go to quarantine",
         Remedy::Remove => "would be removed",
         Remedy::Refetch(_) => "would be fetched again",
+        Remedy::Derive => "would be made again",
         Remedy::SetMode(_) => "its mode would be set",
         Remedy::ForgetMount(_) => "would be forgotten",
         Remedy::DropRow(_) => "the row would go to quarantine",

@@ -13,6 +13,15 @@ pub const ACCEPTED_DOCUMENTS: [&str; 4] = [
     "application/vnd.docker.distribution.manifest.v2+json",
 ];
 
+/// OCI's name of an image's manifest.
+pub(super) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+/// OCI's name of an image's config.
+pub(super) const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+
+/// Docker's name of an image's manifest.
+pub(super) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+
 /// What a document is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DocumentKind {
@@ -120,6 +129,29 @@ impl LayerType {
         };
         Some(Self { compression, foreign })
     }
+
+    /// OCI's name of it; `None` when no media type claims such a compression.
+    pub(super) fn oci_name(self) -> Option<&'static str> {
+        Some(match (self.foreign, self.compression) {
+            (false, Compression::None) => "application/vnd.oci.image.layer.v1.tar",
+            (false, Compression::Gzip) => "application/vnd.oci.image.layer.v1.tar+gzip",
+            (false, Compression::Zstd) => "application/vnd.oci.image.layer.v1.tar+zstd",
+            (true, Compression::None) => "application/vnd.oci.image.layer.nondistributable.v1.tar",
+            (true, Compression::Gzip) => {
+                "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+            }
+            (true, Compression::Zstd) => {
+                "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd"
+            }
+            (_, Compression::Bzip2 | Compression::Xz) => return None,
+        })
+    }
+}
+
+/// Whether `media_type` is Docker's of an image's manifest, which readers of OCI image layouts do
+/// not take.
+pub(crate) fn is_docker_manifest(media_type: &str) -> bool {
+    essence(media_type) == DOCKER_MANIFEST
 }
 
 /// Whether `media_type` is that of an image's config. Old registries served it as octets.

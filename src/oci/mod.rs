@@ -17,6 +17,7 @@ mod json;
 mod media_type;
 mod platform;
 mod reference;
+mod translate;
 
 pub use choice::{ChoiceError, LIST_DEPTH, choose};
 pub use config::{Config, History, RunConfig};
@@ -27,6 +28,8 @@ pub use escape::escaped;
 pub use image_name::{ImageName, ImageNameError, ImageSelector};
 pub use json::{JSON_DEPTH, JSON_LIMIT, JsonError};
 pub(crate) use json::{null_as_default, object as parse_object, parse as parse_json};
+pub(crate) use media_type::is_docker_manifest;
 pub use media_type::{ACCEPTED_DOCUMENTS, Compression, DocumentKind, LayerType};
 pub use platform::{Platform, PlatformError};
 pub use reference::{Reference, ReferenceError};
+pub use translate::OciManifest;

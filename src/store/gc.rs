@@ -99,7 +99,7 @@ impl Store {
         }
         if !prune.dry_run && !gone.is_empty() {
             while index.take(|row| gone.contains(&row.manifest.digest)).is_some() {}
-            self.write_index(&index)?;
+            self.write_index(&mut index)?;
         }
         pruned.reclaimed = self.sweep(&needed, Scope::Everything, prune.content, prune.dry_run)?;
         Ok(pruned)

@@ -1,8 +1,10 @@
 //! `index.json`: what each name stands for.
 //!
 //! A row points at a platform's manifest, never at an index, so that umoci and skopeo can read the
-//! store by name; the digest that the registry served (of the list, when there was one) is kept in
-//! an annotation. An image without a name ("dangling") is a row without `ref.name`.
+//! store by name; for the same reason it points at the OCI view of a manifest of Docker's
+//! ([`super::view`]), and names the manifest itself in an annotation. In another one is the digest
+//! that the registry served (of the list, when there was one). An image without a name ("dangling")
+//! is a row without `ref.name`.
 //!
 //! Reading takes no lock, because the file is replaced as a whole. A change reads it again under
 //! the exclusive lock. A row that cannot be understood is kept as it is, reported by `verify`, and
@@ -15,13 +17,16 @@ use std::path::PathBuf;
 use serde_json::{Map, Value, json};
 
 use super::{Store, StoreError};
-use crate::oci::{Descriptor, Digest};
+use crate::oci::{Descriptor, Digest, is_docker_manifest};
 
 /// The annotation with a row's name (annotations.md).
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 /// Our annotation with the repository and digest that the registry served: `REPOSITORY@DIGEST`.
 const ORIGIN: &str = "org.shalefs.origin";
+
+/// Our annotation with the manifest that a row's view was made of: `MEDIATYPE DIGEST SIZE`.
+const MANIFEST: &str = "org.shalefs.manifest";
 
 /// The media type of `index.json` itself.
 const MEDIA_TYPE: &str = "application/vnd.oci.image.index.v1+json";
@@ -35,7 +40,7 @@ const MANIFESTS: &str = "manifests";
 pub struct NameRow {
     /// Full reference.
     pub name: Option<String>,
-    /// The platform's manifest (never an index, so that umoci and skopeo can read it).
+    /// The platform's manifest, as the registry has it; never an index.
     pub manifest: Descriptor,
     /// What the registry served under the name: `(repository, digest of the list or manifest)`,
     /// for RepoDigests.
@@ -46,9 +51,18 @@ pub struct NameRow {
 #[derive(Debug, Clone)]
 pub(super) enum Row {
     /// One that is understood.
-    Image(Box<NameRow>),
+    Image(Box<Named>),
     /// One that is not, and why.
     Broken(Value, String),
+}
+
+/// A row that is understood.
+#[derive(Debug, Clone)]
+pub(super) struct Named {
+    /// What it says.
+    pub row: NameRow,
+    /// What it points at instead of the manifest; of a manifest of Docker's.
+    pub view: Option<Descriptor>,
 }
 
 /// The whole file.
@@ -64,9 +78,16 @@ impl Row {
     /// As it stands in the file.
     pub fn to_json(&self) -> Value {
         match self {
-            Self::Image(image) => row_to_json(image),
+            Self::Image(named) => row_to_json(named),
             Self::Broken(raw, _) => raw.clone(),
         }
+    }
+}
+
+impl From<NameRow> for Row {
+    /// Its view is made when the file is written.
+    fn from(row: NameRow) -> Self {
+        Self::Image(Box::new(Named { row, view: None }))
     }
 }
 
@@ -90,7 +111,7 @@ impl Index {
             Some(_) => return Err("`manifests` is not a list".into()),
         };
         let rows = rows.into_iter().map(|row| match parse_row(&row) {
-            Ok(image) => Row::Image(Box::new(image)),
+            Ok(named) => Row::Image(Box::new(named)),
             Err(why) => Row::Broken(row, why),
         });
         Ok(Self { rest, rows: rows.collect() })
@@ -103,18 +124,28 @@ impl Index {
         format!("{:#}\n", Value::Object(all)).into_bytes()
     }
 
-    /// The rows that are understood.
+    /// What the rows say that are understood.
     pub fn images(&self) -> impl Iterator<Item = &NameRow> {
+        self.named().map(|named| &named.row)
+    }
+
+    /// The same, to change. Not the manifest: a view is that of its row's.
+    pub fn images_mut(&mut self) -> impl Iterator<Item = &mut NameRow> {
+        self.named_mut().map(|named| &mut named.row)
+    }
+
+    /// The rows that are understood.
+    pub fn named(&self) -> impl Iterator<Item = &Named> {
         self.rows.iter().filter_map(|row| match row {
-            Row::Image(image) => Some(&**image),
+            Row::Image(named) => Some(&**named),
             Row::Broken(..) => None,
         })
     }
 
     /// The same, to change.
-    pub fn images_mut(&mut self) -> impl Iterator<Item = &mut NameRow> {
+    pub fn named_mut(&mut self) -> impl Iterator<Item = &mut Named> {
         self.rows.iter_mut().filter_map(|row| match row {
-            Row::Image(image) => Some(&mut **image),
+            Row::Image(named) => Some(&mut **named),
             Row::Broken(..) => None,
         })
     }
@@ -140,7 +171,7 @@ impl Index {
         new.origin = new.origin.or_else(|| kept(old.as_ref())).or_else(|| kept(dangling.as_ref()));
         self.move_origin(&new);
         if new.name.is_some() || !self.images().any(|row| row.manifest.digest == same) {
-            self.rows.push(Row::Image(Box::new(new)));
+            self.rows.push(new.into());
         } else {
             self.keep_origin(new);
         }
@@ -158,7 +189,7 @@ impl Index {
             row.origin = None;
             let known = self.images().any(|other| other.manifest.digest == row.manifest.digest);
             if row.name.is_some() || !known {
-                self.rows.push(Row::Image(Box::new(row)));
+                self.rows.push(row.into());
             }
         }
     }
@@ -175,20 +206,21 @@ impl Index {
             other.origin = row.origin;
             return;
         }
-        self.rows.push(Row::Image(Box::new(NameRow { name: None, ..row })));
+        self.rows.push(NameRow { name: None, ..row }.into());
     }
 
     /// Removes and returns the first row that `is` says yes to.
     pub fn take(&mut self, is: impl Fn(&NameRow) -> bool) -> Option<NameRow> {
-        let position = self.rows.iter().position(|row| matches!(row, Row::Image(i) if is(i)))?;
+        let position =
+            self.rows.iter().position(|row| matches!(row, Row::Image(i) if is(&i.row)))?;
         match self.rows.remove(position) {
-            Row::Image(image) => Some(*image),
+            Row::Image(named) => Some(named.row),
             Row::Broken(..) => None,
         }
     }
 }
 
-fn parse_row(row: &Value) -> Result<NameRow, String> {
+fn parse_row(row: &Value) -> Result<Named, String> {
     let text = |key: &str| {
         row.get(key).and_then(Value::as_str).ok_or_else(|| format!("row without `{key}`"))
     };
@@ -212,11 +244,28 @@ fn parse_row(row: &Value) -> Result<NameRow, String> {
         ),
     };
     let size = size.ok_or_else(|| format!("{digest}: row without `size`"))?;
-    let manifest = Descriptor::new(text("mediaType")?, digest, size);
-    Ok(NameRow { name, manifest, origin })
+    let target = Descriptor::new(text("mediaType")?, digest, size);
+    let (manifest, view) = match annotation(MANIFEST) {
+        None => (target, None),
+        Some(of) => {
+            let manifest = parse_manifest(of);
+            let manifest = manifest.ok_or_else(|| format!("{digest}: broken manifest {of:?}"))?;
+            (manifest, Some(target))
+        }
+    };
+    Ok(Named { row: NameRow { name, manifest, origin }, view })
 }
 
-fn row_to_json(row: &NameRow) -> Value {
+/// What a row's view was made of.
+fn parse_manifest(text: &str) -> Option<Descriptor> {
+    let mut words = text.rsplitn(3, ' ');
+    let (size, digest) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    let media_type = words.next().filter(|media_type| is_docker_manifest(media_type))?;
+    Some(Descriptor::new(media_type, digest, size))
+}
+
+fn row_to_json(named: &Named) -> Value {
+    let row = &named.row;
     let mut annotations = Map::new();
     if let Some(name) = &row.name {
         annotations.insert(REF_NAME.into(), json!(name));
@@ -224,10 +273,15 @@ fn row_to_json(row: &NameRow) -> Value {
     if let Some((repository, digest)) = &row.origin {
         annotations.insert(ORIGIN.into(), json!(format!("{repository}@{digest}")));
     }
+    if named.view.is_some() {
+        let Descriptor { media_type, digest, size, .. } = &row.manifest;
+        annotations.insert(MANIFEST.into(), json!(format!("{media_type} {digest} {size}")));
+    }
+    let target = named.view.as_ref().unwrap_or(&row.manifest);
     let mut object = Map::new();
-    object.insert("mediaType".into(), json!(row.manifest.media_type));
-    object.insert("digest".into(), json!(row.manifest.digest));
-    object.insert("size".into(), json!(row.manifest.size));
+    object.insert("mediaType".into(), json!(target.media_type));
+    object.insert("digest".into(), json!(target.digest));
+    object.insert("size".into(), json!(target.size));
     if !annotations.is_empty() {
         object.insert("annotations".into(), Value::Object(annotations));
     }
@@ -283,14 +337,16 @@ impl Store {
         let mut index = self.index()?;
         let before = index.to_bytes();
         let result = change(&mut index)?;
+        self.add_views(&mut index)?;
         if index.to_bytes() != before {
-            self.write_index(&index)?;
+            self.write_index(&mut index)?;
         }
         Ok(result)
     }
 
     /// Replaces index.json. The caller holds the exclusive lock and has read it under that lock.
-    pub(super) fn write_index(&self, index: &Index) -> Result<(), StoreError> {
+    pub(super) fn write_index(&self, index: &mut Index) -> Result<(), StoreError> {
+        self.add_views(index)?;
         self.write_small(&self.index_path(), &index.to_bytes())?;
         self.disk().sync_dir(self.root()).map_err(StoreError::at(self.root()))
     }

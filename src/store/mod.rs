@@ -3,7 +3,8 @@
 //! ```text
 //! ROOT                     mode 0700, files 0600
 //!   oci-layout index.json  an OCI image layout; one row a name
-//!   blobs/ALG/HEX          documents and compressed layers, as the registry has them
+//!   blobs/ALG/HEX          documents and compressed layers, as the registry has them; OCI views of
+//!                          manifests of Docker's
 //!   toc/ tree/ content/ seekable/   derived: the blobs can rebuild them
 //!   mounts/ID.json         live mounts
 //!   ingest/                partial blobs by digest, temporaries, leases; each locked while in use
@@ -40,6 +41,7 @@ mod reach;
 mod remove;
 mod repair;
 pub mod verify;
+mod view;
 
 pub use blobs::{BlobId, Derived, Key};
 pub use disk::{Disk, RealDisk};

@@ -14,9 +14,9 @@ use serde_json::Value;
 
 use super::blobs::open_regular;
 use super::draft::is_locked;
-use super::index::Index;
+use super::index::{Index, Named};
 use super::{MountRecord, NameRow, Store, StoreError, lease};
-use crate::oci::{ChainId, Config, Digest};
+use crate::oci::{ChainId, Config, Digest, OciManifest};
 
 /// How many lists may lie in one another before the innermost are not looked at.
 const DEPTH: u32 = 8;
@@ -43,7 +43,8 @@ impl Store {
             return Err(StoreError::Damaged { path: self.index_path(), what: why.to_owned() });
         }
         let mut needed = Needed::default();
-        for row in index.images().filter(|row| !except(row)) {
+        for Named { row, view } in index.named().filter(|named| !except(&named.row)) {
+            needed.blobs.extend(view.iter().map(|view| view.digest));
             let missing = || StoreError::MissingBlob {
                 digest: row.manifest.digest,
                 needed_by: row.name.clone().unwrap_or_else(|| "an image without a name".into()),
@@ -61,7 +62,7 @@ impl Store {
         Ok(needed)
     }
 
-    /// Adds a manifest or list and all below it; false when the document itself is missing.
+    /// Adds a manifest or list with its view and all below it; false when the document itself is missing.
     pub(super) fn add_image(
         &self,
         document: &Digest,
@@ -70,6 +71,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         needed.blobs.insert(*document);
         let Some(bytes) = self.document(document)? else { return Ok(false) };
+        needed.blobs.extend(OciManifest::of_docker(&bytes).map(|view| view.descriptor.digest));
         let parsed: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         for list in ["layers", "manifests"] {
             let entries = parsed.get(list).and_then(Value::as_array);

@@ -8,7 +8,7 @@
 
 use super::gc::{ContentOf, Removed, Scope, deleted};
 use super::image::{Found, short};
-use super::index::Index;
+use super::index::{Index, Named};
 use super::reach::Needed;
 use super::{NameRow, Store, StoreError};
 use crate::oci::Digest;
@@ -99,10 +99,10 @@ impl Store {
         let bare = |row: &NameRow| row.name.is_none() && row.origin.is_none();
         while index.take(|row| image.has(row) && bare(row)).is_some() {}
         if index.images().any(|row| image.has(row)) {
-            self.write_index(&index)?;
+            self.write_index(&mut index)?;
             return Ok(removed);
         }
-        self.delete(&before, &index, &image, content, &mut removed)?;
+        self.delete(&before, &mut index, &image, content, &mut removed)?;
         Ok(removed)
     }
 
@@ -110,7 +110,7 @@ impl Store {
     fn delete(
         &self,
         before: &Index,
-        after: &Index,
+        after: &mut Index,
         image: &ImageRows,
         content: ContentOf<'_>,
         removed: &mut Removed,
@@ -118,7 +118,8 @@ impl Store {
         // Before anything is written: this fails when another image cannot be read.
         let needed = self.needed(after, |_| false)?;
         let mut own = Needed::default();
-        for row in before.images().filter(|row| image.has(row)) {
+        for Named { row, view } in before.named().filter(|named| image.has(&named.row)) {
+            own.blobs.extend(view.iter().map(|view| view.digest));
             own.blobs.extend(row.origin.iter().map(|(_, digest)| *digest));
             // A damaged document hides what it needed; `prune` finds that.
             let _ = self.add_image(&row.manifest.digest, &mut own, 1);

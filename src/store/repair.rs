@@ -4,6 +4,7 @@
 //! tables, which can be made again. Whatever was found is looked at again before it is touched:
 //! a repair may come long after its finding.
 
+use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -12,11 +13,11 @@ use rustix::fs::FlockOperation;
 
 use super::blobs::open_regular;
 use super::draft::is_locked;
-use super::index::{Index, Row};
+use super::index::Index;
 use super::reach::names_in;
 use super::verify::{Finding, Remedy};
 use super::{NameRow, Store, StoreError};
-use crate::oci::{Algorithm, Descriptor, Digest, Document, JSON_LIMIT};
+use crate::oci::{Algorithm, Descriptor, Digest, Document, JSON_LIMIT, is_docker_manifest};
 
 /// A blob that was moved away to be fetched again.
 #[derive(Debug)]
@@ -40,6 +41,7 @@ impl Store {
             Remedy::ForgetMount(id) => self.forget_dead(id),
             Remedy::DropRow(row) => self.drop_row(row),
             Remedy::RebuildIndex => self.rebuild_index().map(|()| true),
+            Remedy::Derive => self.renew_views().map(|()| true),
         }
     }
 
@@ -89,7 +91,7 @@ impl Store {
         let kept = self.root().join("index-row.json");
         self.write_small(&kept, text.as_bytes())?;
         self.quarantine(&kept)?;
-        self.write_index(&index)?;
+        self.write_index(&mut index)?;
         Ok(true)
     }
 
@@ -100,21 +102,26 @@ impl Store {
         if self.index().is_ok() {
             return Ok(());
         }
-        let mut index = Index::default();
+        let mut manifests = Vec::new();
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
             for name in names_in(&self.blobs_dir(algorithm))? {
                 let digest = format!("{}:{name}", algorithm.name()).parse::<Digest>();
-                let manifest = digest.ok().and_then(|digest| self.as_manifest(digest));
-                index.rows.extend(manifest.map(|manifest| {
-                    Row::Image(Box::new(NameRow { name: None, manifest, origin: None }))
-                }));
+                manifests.extend(digest.ok().and_then(|digest| self.as_manifest(digest)));
             }
         }
+        // A view is no image of its own.
+        let of_docker = manifests.iter().filter(|m| is_docker_manifest(&m.media_type));
+        let views = of_docker.filter_map(|manifest| self.view_of(&manifest.digest));
+        let views: HashSet<Digest> = views.map(|view| view.descriptor.digest).collect();
+        manifests.retain(|manifest| !views.contains(&manifest.digest));
+        let mut index = Index::default();
+        let row = |manifest| NameRow { name: None, manifest, origin: None }.into();
+        index.rows.extend(manifests.into_iter().map(row));
         let path = self.index_path();
         if fs::symlink_metadata(&path).is_ok() {
             self.quarantine(&path)?;
         }
-        self.write_index(&index)
+        self.write_index(&mut index)
     }
 
     /// The descriptor of a blob that is the manifest of an image.

@@ -10,6 +10,9 @@ use std::path::Path;
 use shalefs::oci::{Descriptor, DiffId, Digest};
 use shalefs::store::{Ingest, Key, NameRow, Store};
 
+pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+
 /// A layer as a registry would hold it.
 #[derive(Debug, Clone)]
 pub struct TestLayer {
@@ -128,7 +131,7 @@ impl TestImage {
             })
             .collect();
         let manifest = serde_json::to_vec(&serde_json::json!({
-            "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "schemaVersion": 2, "mediaType": OCI_MANIFEST,
             "config": {
                 "mediaType": "application/vnd.oci.image.config.v1+json",
                 "digest": Digest::sha256(&config), "size": config.len(),
@@ -137,6 +140,25 @@ impl TestImage {
         }))
         .unwrap();
         Self { layers, config, manifest }
+    }
+
+    /// The same image with a manifest in Docker's media types, its layers of the type `layer`
+    /// (`diff.tar.gzip`, `foreign.diff.tar.gzip`).
+    pub fn into_docker(mut self, layer: &str) -> Self {
+        let docker = "application/vnd.docker";
+        let text = String::from_utf8(self.manifest).unwrap();
+        let text = text
+            .replace(OCI_MANIFEST, DOCKER_MANIFEST)
+            .replace(
+                "application/vnd.oci.image.config.v1+json",
+                &format!("{docker}.container.image.v1+json"),
+            )
+            .replace(
+                "application/vnd.oci.image.layer.v1.tar+gzip",
+                &format!("{docker}.image.rootfs.{layer}"),
+            );
+        self.manifest = text.into_bytes();
+        self
     }
 
     /// One small file.
@@ -150,11 +172,10 @@ impl TestImage {
     }
 
     pub fn descriptor(&self) -> Descriptor {
-        Descriptor::new(
-            "application/vnd.oci.image.manifest.v1+json",
-            Digest::sha256(&self.manifest),
-            self.manifest.len() as u64,
-        )
+        let mut texts = self.manifest.windows(DOCKER_MANIFEST.len());
+        let is_docker = texts.any(|text| text == DOCKER_MANIFEST.as_bytes());
+        let media_type = if is_docker { DOCKER_MANIFEST } else { OCI_MANIFEST };
+        Descriptor::new(media_type, Digest::sha256(&self.manifest), self.manifest.len() as u64)
     }
 
     /// Every blob of the image.

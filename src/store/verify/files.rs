@@ -155,7 +155,11 @@ impl Walk<'_, '_> {
     fn blob(&mut self, _: &str, path: &Path, metadata: &Metadata) {
         let Some(digest) = digest_at(path) else { return self.unknown(path) };
         let needed = self.survey.needed.blobs.contains(&digest);
-        let remedy = if needed { Remedy::Refetch(digest) } else { Remedy::Quarantine };
+        let remedy = match needed {
+            true if self.survey.views.contains(&digest) => Remedy::Derive,
+            true => Remedy::Refetch(digest),
+            false => Remedy::Quarantine,
+        };
         if !self.file(&digest.to_string(), path, metadata, remedy) {
             return;
         }

@@ -2,8 +2,9 @@
 //! there at their size.
 
 use std::collections::HashSet;
+use std::path::Path;
 
-use super::super::index::{Index, Row};
+use super::super::index::{Index, Named, Row};
 use super::super::reach::Needed;
 use super::{Code, Findings, Remedy, Scope, Survey};
 use crate::oci::{DocumentError, Reference};
@@ -20,12 +21,13 @@ impl Store {
         scope: &Scope,
         findings: &mut Findings<'_>,
     ) -> Result<Survey, StoreError> {
-        let mut survey = Survey { needed: Needed::default(), complete: true };
+        let mut survey =
+            Survey { needed: Needed::default(), views: HashSet::new(), complete: true };
         let (mut names, mut manifests) = (HashSet::new(), HashSet::new());
         for (position, row) in index.rows.iter().enumerate() {
             let remedy = Remedy::DropRow(Box::new(row.to_json()));
-            let row = match row {
-                Row::Image(row) => row,
+            let named = match row {
+                Row::Image(named) => named,
                 Row::Broken(_, why) => {
                     survey.complete = false;
                     let path = self.index_path();
@@ -33,12 +35,14 @@ impl Store {
                     continue;
                 }
             };
+            let row = &named.row;
             if scope.image.as_ref().is_some_and(|only| only.digest != row.manifest.digest) {
                 continue;
             }
             if manifests.insert(row.manifest.digest) {
                 self.check_image(index, row, &remedy, &mut survey, findings);
             }
+            self.check_view(named, &mut survey, findings);
             self.check_name(row, remedy, &mut names, findings);
             survey.needed.blobs.extend(row.origin.iter().map(|(_, digest)| *digest));
         }
@@ -86,6 +90,36 @@ impl Store {
                 survey.complete = false;
                 self.document_finding(&error, row, drop_row, findings);
             }
+        }
+    }
+
+    /// Checks that a row points at the view of its manifest, and that it is there. Without the
+    /// manifest nobody knows what the view should be; that is found by itself.
+    fn check_view(&self, named: &Named, survey: &mut Survey, findings: &mut Findings<'_>) {
+        let Named { row, view: Some(view) } = named else { return };
+        survey.needed.blobs.insert(view.digest);
+        survey.views.insert(view.digest);
+        let Some(right) = self.view_of(&row.manifest.digest) else { return };
+        let mut add = |code, path: &Path, detail: String, remedy| {
+            if code == Code::WrongView || !findings.has(path) {
+                findings.add(code, view.digest, path, detail, remedy);
+            }
+        };
+        if *view != right.descriptor {
+            let detail = format!("not the OCI view of {}", row.manifest.digest);
+            return add(Code::WrongView, &self.index_path(), detail, Remedy::Derive);
+        }
+        let path = self.blob_path(&view.digest);
+        let detail = format!("the OCI view of {}", row.manifest.digest);
+        match self.document(&view.digest) {
+            Ok(Some(_)) => {}
+            // What stands there instead is found with the files.
+            Ok(None) if path.symlink_metadata().is_ok() => {}
+            Ok(None) => add(Code::BlobMissing, &path, detail, Remedy::Derive),
+            Err(StoreError::DigestMismatch { .. } | StoreError::TooLarge { .. }) => {
+                add(Code::BlobDigest, &path, detail, Remedy::Derive);
+            }
+            Err(error) => add(Code::Unreadable, &path, error.to_string(), Remedy::None),
         }
     }
 

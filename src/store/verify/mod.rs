@@ -47,6 +47,8 @@ pub enum Code {
     NameTwice,
     /// A manifest or config that is no such document.
     BadDocument,
+    /// A row of `index.json` points at something else than the OCI view of its manifest.
+    WrongView,
     /// The manifest has another number of layers than the config.
     LayerCount,
     /// A layer's uncompressed bytes are not those of its DiffID.
@@ -100,6 +102,8 @@ pub enum Remedy {
     Remove,
     /// Fetch the blob again, and put what is there in `quarantine/` when that worked.
     Refetch(Digest),
+    /// Make the OCI views of manifests of Docker's again.
+    Derive,
     /// Set these permission bits.
     SetMode(u32),
     /// Remove the record of a dead mount.
@@ -157,6 +161,7 @@ impl Code {
             Self::NameBroken => "name-broken",
             Self::NameTwice => "name-twice",
             Self::BadDocument => "bad-document",
+            Self::WrongView => "wrong-view",
             Self::LayerCount => "layer-count",
             Self::DiffId => "diff-id",
             Self::BadLayer => "bad-layer",
@@ -236,6 +241,8 @@ impl<'a> Findings<'a> {
 struct Survey {
     /// Every blob that an image or somebody at work needs, with its size when a descriptor says.
     needed: Needed,
+    /// OCI views among them.
+    views: HashSet<Digest>,
     /// False when some image's needs are unknown, so that nothing counts as unreachable.
     complete: bool,
 }
