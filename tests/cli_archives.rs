@@ -143,6 +143,44 @@ fn we_read_what_skopeo_writes() {
     }
 }
 
+/// Images of Docker's and of OCI's types, read in place.
+#[test]
+fn other_tools_read_the_store() {
+    let stage = Stage::new();
+    let store = stage.home.path("store");
+    for name in ["app:1", "app:2", "plain:latest"] {
+        let image = stage.name(name);
+        let place = format!("oci:{}:{image}", store.display());
+        let path = |what: &str| format!("{}-{what}", stage.home.path(name).display());
+        if installed("skopeo") {
+            let config = stage.ask(&["skopeo", "inspect", "--raw", "--config", &place]);
+            let id = shalefs::oci::Digest::sha256(config.as_bytes()).to_string();
+            assert_eq!(id, stage.id(name), "{name}");
+            let copy = format!("dir:{}", path("copy"));
+            stage.ask(&["skopeo", "copy", "-q", "--insecure-policy", &place, &copy]);
+        }
+        if installed("umoci") {
+            // Only the files: a runtime's configuration would need the image's user in them.
+            let (of_umoci, root) = (place.strip_prefix("oci:").unwrap(), path("root"));
+            stage.ask(&["umoci", "raw", "unpack", "--rootless", "--image", of_umoci, &root]);
+            let there = fs::read_dir(&root).unwrap().count();
+            assert!(there > 0, "{name}");
+        }
+        if installed("podman") && rustix::process::geteuid().is_root() {
+            // It calls the image after the directory, which must then be in small letters.
+            let (root, run) = (path("podman"), path("podman-run"));
+            let home = stage.home.path("");
+            let options = ["env", "-C", home.to_str().unwrap(), "podman", "--storage-driver"];
+            let line = ["vfs", "--root", &root, "--runroot", &run, "pull", "-q"];
+            let place = format!("oci:store:{image}");
+            let id = stage.ask(&[&options[..], &line, &[&place]].concat());
+            assert_eq!(format!("sha256:{}", id.trim()), stage.id(name), "{name}");
+        }
+    }
+    // Nothing of this changed what is stored.
+    assert_eq!(stage.home.ok(&["verify", "--deep", "-q"]), "");
+}
+
 #[test]
 fn umoci_reads_the_store_and_an_unpacked_archive() {
     let stage = Stage::new();
