@@ -14,7 +14,7 @@ const NOT_STARTED: u8 = 125;
 /// `shale chroot`
 pub fn chroot(context: &mut Context, args: &Chroot) -> Result<(), Error> {
     let store = context.store()?;
-    let image = image(context, &args.wanted)?;
+    let (image, _held) = image(context, &args.wanted)?;
     let name = chosen_name(&args.wanted.image, &image).unwrap_or_else(|| image.id.to_string());
     context.out.flush()?;
     let request = Request {

@@ -27,7 +27,7 @@ pub struct Opened {
 /// Opens the image that the user wants, fetched when it is missing.
 pub fn open(context: &mut Context, wanted: &Wanted) -> Result<Opened, Error> {
     let store = context.store()?;
-    let image = image(context, wanted)?;
+    let (image, _held) = image(context, wanted)?;
     let view = View::of(&store, &image, &image.id.to_string())?;
     Ok(Opened { browser: Browser::open(store, view.tree, view.layers), _lease: view.lease })
 }

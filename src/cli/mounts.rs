@@ -20,7 +20,7 @@ use crate::fuse::MountError;
 use crate::mount::{self, Listed, Target, View};
 use crate::oci::{ImageName, Platform, Reference};
 use crate::source;
-use crate::store::{Store, StoreError, StoredImage, Supervisor};
+use crate::store::{Lease, Store, StoreError, StoredImage, Supervisor};
 
 /// `shale mount`
 pub fn mount(context: &mut Context, args: &Mount) -> Result<(), Error> {
@@ -30,7 +30,8 @@ pub fn mount(context: &mut Context, args: &Mount) -> Result<(), Error> {
         return Err(Error::usage("--supervise: -o auto_unmount would unmount instead"));
     }
     let store = context.store()?;
-    let mut image = image(context, &args.wanted)?;
+    // Until the mount holds it itself.
+    let (mut image, _held) = image(context, &args.wanted)?;
     let name = image.names.first().cloned().unwrap_or_else(|| image.id.to_string());
     let name = chosen_name(&args.wanted.image, &image).unwrap_or(name);
     let first_layer = cut_layers(&mut image, args)?;
@@ -57,8 +58,33 @@ pub(super) fn chosen_name(text: &OsStr, image: &StoredImage) -> Option<String> {
     image.names.contains(&name).then_some(name)
 }
 
-/// The image to use, fetched when the policy says so.
-pub(super) fn image(context: &mut Context, args: &Wanted) -> Result<StoredImage, Error> {
+/// How often an image is looked for that somebody removes before it is held.
+const TRIES: usize = 5;
+
+/// The image to use, fetched when the policy says so, and what keeps its layers in the store. One
+/// that an `rm` or a `prune` next door took away before it was held, or whose layers are missing
+/// for another reason, is fetched again.
+pub(super) fn image(context: &mut Context, args: &Wanted) -> Result<(StoredImage, Lease), Error> {
+    let store = context.store()?;
+    let mut whole = true;
+    for last in (0..TRIES).map(|number| number + 1 == TRIES) {
+        let image = find(context, args, whole)?;
+        let lease = store.lease(&image.pins())?;
+        match image.blobs(&store) {
+            Ok(_) => return Ok((image, lease)),
+            Err(StoreError::MissingBlob { .. })
+                if !last && args.fetching.pull != PullPolicy::Never =>
+            {
+                whole = false;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Error::failed(format!("{}: it is removed again and again", args.image.to_string_lossy())))
+}
+
+/// The image that is stored, if that is `whole` and the policy lets it do, or a fetched one.
+fn find(context: &mut Context, args: &Wanted, whole: bool) -> Result<StoredImage, Error> {
     let store = context.store()?;
     let known = || store.open_image(&stored_name(&args.image.to_string_lossy()));
     let found = match args.fetching.pull {
@@ -67,6 +93,7 @@ pub(super) fn image(context: &mut Context, args: &Wanted) -> Result<StoredImage,
             let never = |error| explain(&store, &args.image.to_string_lossy(), error);
             return require_wanted(known().map_err(never)?, args);
         }
+        PullPolicy::Missing if !whole => None,
         PullPolicy::Missing => match known() {
             Ok(image) => Some(image),
             Err(StoreError::NoSuchImage { .. } | StoreError::MissingBlob { .. }) => None,
