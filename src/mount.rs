@@ -89,8 +89,8 @@ pub fn mount(
     // Held until the record is there, which pins the same.
     let (server, _lease) = prepare(store, view, mountpoint, options)?;
     let place = server.mountpoint().to_owned();
-    let log = server.create_log()?;
-    let started = fork_server(server, log).and_then(|(_, record)| {
+    let log = server.create_log();
+    let started = log.and_then(|log| fork_server(server, log)).and_then(|(_, record)| {
         if options.auto_unmount {
             watch::start(store, &place, record.pid)?;
         }
@@ -109,10 +109,11 @@ pub fn mount_supervised(
     // The supervisor inherits the lease, and with it its lock.
     let (server, _lease) = prepare(store, view()?, mountpoint, options)?;
     let place = server.mountpoint().to_owned();
-    let log = server.create_log()?;
-    let supervised =
-        Supervised { store, view, options, log: log.try_clone().map_err(Error::Fork)? };
-    let started = fork_telling(log, move |ready| supervised.run(server, ready));
+    let started = server.create_log().and_then(|log| {
+        let copy = log.try_clone().map_err(Error::Fork)?;
+        let supervised = Supervised { store, view, options, log: copy };
+        fork_telling(log, move |ready| supervised.run(server, ready))
+    });
     answering(&place, started.map(|(_, record)| record))
 }
 

@@ -259,6 +259,7 @@ fn leftovers_and_strangers() {
             start_time: 1,
             since: 0,
             pinned: opened.pins(),
+            device: None,
             supervisor: None,
         };
         drop(f.store.record_mount(&record).unwrap());

@@ -229,6 +229,7 @@ fn record_of(store: &Store, text: &str) -> MountRecord {
         start_time: process::start_time(pid).expect("we run"),
         since: 0,
         pinned: image.pins(),
+        device: None,
         supervisor: None,
     }
 }

@@ -257,6 +257,7 @@ fn prune_leaves_what_a_live_mount_needs_and_forgets_dead_ones() {
         start_time: 0,
         since: 0,
         pinned: opened.pins(),
+        device: None,
         supervisor: None,
     };
     let lock = store.record_mount(&record).unwrap();

@@ -1,6 +1,5 @@
 //! `stats`: what live mounts did so far, for people, as JSON, or for Prometheus.
 
-use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -29,12 +28,6 @@ pub fn stats(context: &mut Context, args: &Stats) -> Result<(), Error> {
     let store = context.store()?;
     let mut wanted = mount::list(&store)?;
     wanted.retain(|listed| listed.state == State::Alive);
-    // One that was unmounted lives on while another mount namespace has a copy of it. What answers
-    // at its place is the newest.
-    wanted.reverse();
-    let mut places = HashSet::new();
-    wanted.retain(|listed| places.insert(listed.record.mountpoint.clone()));
-    wanted.reverse();
     let mut failed = false;
     if !args.directories.is_empty() {
         for directory in &args.directories {

@@ -26,6 +26,13 @@ struct Usage {
     reclaimable: u64,
 }
 
+impl Usage {
+    fn add(&mut self, other: &Self) {
+        self.total += other.total;
+        self.size += other.size;
+    }
+}
+
 /// `shale df`
 pub fn df(context: &mut Context, args: &DiskUsage) -> Result<(), Error> {
     if context.verbose > 0 {
@@ -46,14 +53,16 @@ pub fn df(context: &mut Context, args: &DiskUsage) -> Result<(), Error> {
     let store = context.store()?;
     let images = images(&store, |warning| context.out.always(&warning))?;
     let root = store.root().to_owned();
-    let sum = |directories: &[&str]| {
+    let sum_of = |directories: &[&str], of: &dyn Fn(&Path) -> bool| {
         let mut usage = Usage::default();
         for directory in directories {
-            add_files(&root.join(directory), &mut usage);
+            add_files(&root.join(directory), of, &mut usage);
         }
         usage
     };
-    let mut leftovers = sum(&["ingest", "quarantine"]);
+    let sum = |directories: &[&str]| sum_of(directories, &|path| !is_temporary(path));
+    let mut leftovers = sum_of(&["ingest", "quarantine"], &|_| true);
+    leftovers.add(&sum_of(&["blobs", "toc", "tree", "seekable", "content"], &is_temporary));
     leftovers.reclaimable = leftovers.size;
     let rows = [
         ("Images", images_usage(&store, &images, sum(&["blobs"]).size)?),
@@ -87,17 +96,22 @@ fn images_usage(store: &Store, images: &[StoredImage], blobs: u64) -> Result<Usa
     })
 }
 
-/// Adds all files below a directory. What vanishes meanwhile counts nothing.
-fn add_files(directory: &Path, usage: &mut Usage) {
+/// Whether a file is a temporary that a process left, or is about to give its name.
+fn is_temporary(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".new-"))
+}
+
+/// Adds all files of some kind below a directory. What vanishes meanwhile counts nothing.
+fn add_files(directory: &Path, of: &dyn Fn(&Path) -> bool, usage: &mut Usage) {
     let Ok(entries) = fs::read_dir(directory) else { return };
     for entry in entries.flatten() {
         match entry.metadata() {
-            Ok(metadata) if metadata.is_dir() => add_files(&entry.path(), usage),
-            Ok(metadata) => {
+            Ok(metadata) if metadata.is_dir() => add_files(&entry.path(), of, usage),
+            Ok(metadata) if of(&entry.path()) => {
                 usage.total += 1;
                 usage.size += metadata.len();
             }
-            Err(_) => {}
+            Ok(_) | Err(_) => {}
         }
     }
 }

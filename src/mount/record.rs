@@ -16,6 +16,9 @@ use crate::store::{MountRecord, Store};
 pub enum State {
     /// It answers.
     Alive,
+    /// It was unmounted while somebody used it, and still serves them; or it is mounted only in
+    /// another mount namespace.
+    Detached,
     /// Its server was killed, and its supervisor is about to start another.
     Restarting,
     /// Its server was killed.
@@ -27,6 +30,7 @@ impl State {
     pub fn name(self) -> &'static str {
         match self {
             Self::Alive => "alive",
+            Self::Detached => "detached",
             Self::Restarting => "restarting",
             Self::Dead => "dead",
         }
@@ -50,7 +54,8 @@ pub fn list(store: &Store) -> Result<Vec<Listed>, Error> {
     let mut listed = Vec::new();
     for record in store.mounts()? {
         let state = match store.mount_is_alive(&record)? {
-            true => State::Alive,
+            true if is_at_its_place(&record) => State::Alive,
+            true => State::Detached,
             false if record.supervisor.is_some_and(|process| process.lives()) => State::Restarting,
             false => State::Dead,
         };
@@ -59,6 +64,12 @@ pub fn list(store: &Store) -> Result<Vec<Listed>, Error> {
     }
     listed.sort_by(|a, b| (a.record.since, &a.record.id).cmp(&(b.record.since, &b.record.id)));
     Ok(listed)
+}
+
+/// Whether what is mounted at the record's place is the mount that it speaks of. Asks no server.
+fn is_at_its_place(record: &MountRecord) -> bool {
+    let Some(device) = record.device else { return true };
+    MountPoint::find(&record.mountpoint).is_ok_and(|point| point.device() == device)
 }
 
 /// Removes what dead mounts left: from the mount table and from the store. Says which.

@@ -118,6 +118,7 @@ impl Server {
             start_time: process::start_time(std::process::id()).unwrap_or_default(),
             since: now(),
             pinned: self.pinned,
+            device: Some(device),
             supervisor: self.supervisor,
         };
         let lock = self.store.record_mount(&record)?;

@@ -1,5 +1,6 @@
 //! Unmounting: by directory, by image, or all.
 
+use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -39,7 +40,7 @@ pub struct Unmounted {
 
 /// Unmounts. Returns one result a mount; an error only when there is nothing to try.
 pub fn umount(store: &Store, target: Target<'_>, lazy: bool) -> Result<Vec<Unmounted>, Error> {
-    let records = match target {
+    let mut records = match target {
         Target::Directory(directory) => {
             let (mountpoint, result) = umount_directory(store, directory, lazy);
             return Ok(vec![Unmounted { mountpoint, result }]);
@@ -54,11 +55,14 @@ pub fn umount(store: &Store, target: Target<'_>, lazy: bool) -> Result<Vec<Unmou
         }
         Target::All => list(store)?,
     };
+    // A mount below another one keeps that busy.
+    records.sort_by_key(|listed| Reverse(listed.record.mountpoint.components().count()));
     let unmounted = records.into_iter().map(|Listed { record, state, .. }| Unmounted {
         result: match state {
             // A supervisor that finds its mount gone ends.
             State::Dead | State::Restarting => clean_record(store, &record).map(|()| true),
             State::Alive => umount_live(&record, lazy),
+            State::Detached => wait(&record, true),
         },
         mountpoint: record.mountpoint,
     });
@@ -83,7 +87,15 @@ fn umount_point(store: &Store, point: MountPoint, lazy: bool) -> Result<bool, Er
         return Ok(true);
     }
     let here = |listed: &Listed| listed.record.mountpoint == path && listed.state == State::Alive;
-    let alive = list(store)?.into_iter().find(here);
+    let listed = list(store)?;
+    let detached =
+        |listed: &&Listed| listed.record.mountpoint == path && listed.state == State::Detached;
+    if !point.is_mounted()
+        && let Some(listed) = listed.iter().find(detached)
+    {
+        return wait(&listed.record, true);
+    }
+    let alive = listed.into_iter().find(here);
     if alive.is_none() && unmount_dead(&point)? {
         forget_dead(store, &path)?;
         return Ok(true);
@@ -113,7 +125,7 @@ fn wait(record: &MountRecord, lazy: bool) -> Result<bool, Error> {
 fn forget_dead(store: &Store, path: &Path) -> Result<bool, Error> {
     let mut any = false;
     for Listed { record, state, .. } in list(store)? {
-        if record.mountpoint == path && state != State::Alive {
+        if record.mountpoint == path && matches!(state, State::Dead | State::Restarting) {
             server::forget(store, &record.id)?;
             any = true;
         }

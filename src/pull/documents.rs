@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use super::{Options, PullError};
 use crate::layer::Expected;
 use crate::oci::{
-    ChainId, ChoiceError, Config, Descriptor, DiffId, Digest, Document, DocumentError, Manifest,
-    Platform, choose, escaped,
+    ChainId, ChoiceError, Config, Descriptor, DiffId, Digest, Document, DocumentError, Layer,
+    Manifest, Platform, choose, escaped,
 };
 use crate::source::{Fetched, Source};
 use crate::store::Store;
@@ -131,7 +131,9 @@ fn check_platform(config: &Config, options: &Options) -> Result<(), PullError> {
 fn layers(manifest: &Manifest, options: &Options) -> Result<Vec<Descriptor>, PullError> {
     let bad = |source| PullError::Document { digest: manifest.config.digest, source };
     let layers = manifest.image_layers().map_err(bad)?;
-    if let Some(layer) = layers.iter().find(|layer| layer.foreign && !options.foreign) {
+    // One that has no other address is where the rest is, whatever its type says.
+    let elsewhere = |layer: &&Layer| layer.foreign && !layer.descriptor.urls.is_empty();
+    if let Some(layer) = layers.iter().find(|layer| elsewhere(layer) && !options.foreign) {
         let urls = layer.descriptor.urls.iter().map(|url| escaped(url).to_string()).collect();
         return Err(PullError::Foreign { digest: layer.descriptor.digest, urls });
     }

@@ -35,6 +35,9 @@ pub struct MountRecord {
     pub since: i64,
     /// Everything that must not be removed while it lives.
     pub pinned: Vec<Digest>,
+    /// Major and minor number of its device, to tell it from another mount on the same place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<(u32, u32)>,
     /// The process that starts another server when this one dies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supervisor: Option<Supervisor>,

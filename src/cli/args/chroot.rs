@@ -1,6 +1,6 @@
 //! Stepping into an image.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use clap::Args;
 
@@ -32,10 +32,10 @@ pub struct Chroot {
     #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
     pub command: Vec<String>,
     /// Set a variable, or pass the caller's on
-    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = variable)]
     pub env: Vec<String>,
     /// The directory to run in [default: the image's WorkingDir]
-    #[arg(short, long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR", value_parser = absolute)]
     pub workdir: Option<String>,
     /// The user to run as, and the group [default: the image's User]
     #[arg(short, long, value_name = "USER[:GROUP]")]
@@ -59,14 +59,35 @@ pub struct Chroot {
     pub verbose: u8,
 }
 
+/// `NAME` or `NAME=VALUE`.
+fn variable(text: &str) -> Result<String, String> {
+    match text.split('=').next() {
+        None | Some("") => Err("a variable must have a name".to_owned()),
+        Some(_) => Ok(text.to_owned()),
+    }
+}
+
+fn absolute(text: &str) -> Result<String, String> {
+    match text.starts_with('/') {
+        true => Ok(text.to_owned()),
+        false => Err("it must be an absolute path in the image".to_owned()),
+    }
+}
+
 fn volume(text: &str) -> Result<Volume, String> {
     let (rest, read_only) = match text.strip_suffix(":ro") {
         Some(rest) => (rest, true),
         None => (text.strip_suffix(":rw").unwrap_or(text), false),
     };
     let (host, inside) = rest.rsplit_once(':').ok_or("it must be HOST:DIR or HOST:DIR:ro")?;
-    if host.is_empty() || !Path::new(inside).is_absolute() {
-        return Err("HOST must be named and DIR must be absolute".to_owned());
+    if host.is_empty() {
+        return Err("HOST is empty".to_owned());
+    }
+    if !Path::new(inside).is_absolute() {
+        return Err(format!("{inside}: neither an absolute DIR nor `ro` or `rw`"));
+    }
+    if Path::new(inside).components().all(|part| part == Component::RootDir) {
+        return Err("/ is the image itself; choose a directory below it".to_owned());
     }
     Ok(Volume { host: host.into(), inside: inside.into(), read_only })
 }
@@ -99,7 +120,7 @@ mod tests {
         assert!(parsed.read_only);
         assert!(!volume("./x:/c").expect("valid").read_only);
         assert!(!volume("./x:/c:rw").expect("valid").read_only);
-        for text in ["", "/a", "/a:b", ":/b", "/a:b:ro"] {
+        for text in ["", "/a", "/a:b", ":/b", "/a:b:ro", "/a:/", "/a://:ro", "/a:/b:zz"] {
             assert!(volume(text).is_err(), "{text:?}");
         }
     }

@@ -1,7 +1,7 @@
 //! When to try again, and how long to wait first.
 //!
-//! Five tries, and the count starts again only after progress: a mebibyte more, or a minute of
-//! steady data. So a registry that fails for ever is asked a bounded number of times, and a long
+//! Five tries, and the count starts again only after progress: a mebibyte more than when it last
+//! started, in however many tries, or a minute of steady data. So a registry that fails for ever is asked a bounded number of times, and a long
 //! download over a bad line still comes through. `Retry-After` rules the wait, up to a minute.
 
 use std::time::{Duration, SystemTime};
@@ -33,7 +33,7 @@ const WAITS: [Duration; 4] = [
 #[derive(Debug)]
 pub(super) struct Retry {
     tries: u32,
-    /// Bytes and time at the last failure.
+    /// Bytes and time when the count last started.
     bytes: u64,
     since: Duration,
 }
@@ -56,6 +56,8 @@ impl Retry {
             more >= STEADY_BYTES && clock.now().saturating_sub(self.since) >= PROGRESS_TIME;
         if more >= PROGRESS_BYTES || steady {
             self.tries = 1;
+            self.bytes = bytes;
+            self.since = clock.now();
         }
         if self.tries >= TRIES {
             return Err(RegistryError::GaveUp { tries: self.tries, last: Box::new(error) });
@@ -65,8 +67,6 @@ impl Retry {
         log::info!("{error}; next try in {:.2} s", wait.as_secs_f32());
         clock.sleep(wait);
         self.tries += 1;
-        self.bytes = bytes;
-        self.since = clock.now();
         Ok(())
     }
 }
