@@ -109,6 +109,20 @@ fn union_hard_link_to_a_directory_is_refused() {
 }
 
 #[test]
+fn union_hard_link_to_what_its_own_layer_removes_is_refused() {
+    let lower = || vec![dir("d"), file("d/a")];
+    for upper in [
+        vec![hard_link("b", "d/a"), empty("d/.wh.a")],
+        vec![empty("d/.wh.a"), hard_link("b", "d/a")],
+        vec![hard_link("b", "d/a"), empty(".wh.d")],
+        vec![hard_link("b", "d/a"), empty("d/.wh..wh..opq")],
+    ] {
+        let message = refused(&[lower(), upper]);
+        assert!(message.contains("does not exist"), "{message}");
+    }
+}
+
+#[test]
 fn union_hard_link_to_itself_is_refused() {
     let message = refused(&[vec![file("a")], vec![hard_link("a", "a")]]);
     assert_eq!(message, "layer 1: entry \"a\": hard link to itself");
