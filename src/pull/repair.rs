@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use super::{Observer, Options, PullError, ensure_tree, pull};
 use crate::oci::{Digest, Reference};
 use crate::source::{Source, SourceError};
-use crate::store::verify::{Code, Finding, Remedy};
+use crate::store::verify::{Code, Finding, Remedy, Scope};
 use crate::store::{NameRow, Store};
 
 /// Opens the source of an image that is given by the digest of its manifest.
@@ -139,7 +139,7 @@ fn pull_again(
 /// Makes the tables that are missing now. One that cannot be made is made by who needs it, or
 /// found again by the next `verify`.
 fn rebuild_tables(store: &Store) {
-    for image in store.images().unwrap_or_default().whole {
+    for image in store.images_in(&Scope::default()).unwrap_or_default() {
         let lease = store.lease(&image.pins());
         if let Err(error) = ensure_tree(store, &image) {
             log::warn!("{}: {error}", image.short_id());

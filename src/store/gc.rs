@@ -14,7 +14,7 @@ use super::draft::{self, is_locked};
 use super::ingest::partial_digest;
 use super::layout::subdirectories;
 use super::reach::{Needed, names_in};
-use super::{Derived, Key, Store, StoreError, StoredImage, lease};
+use super::{Derived, Key, NameRow, Store, StoreError, StoredImage, lease};
 use crate::oci::Digest;
 
 /// Says which of some content objects the files of some trees (by key) use. The store cannot read
@@ -85,8 +85,11 @@ impl Store {
                 && (prune.filter)(image)
         };
         let images: Vec<_> = self.images_of(&index).whole.into_iter().filter(goes).collect();
-        let gone: HashSet<Digest> = images.iter().map(|image| image.manifest.digest).collect();
-        let needed = self.needed(&index, |row| gone.contains(&row.manifest.digest))?;
+        let ids = self.ids(&index);
+        let gone: HashSet<Digest> = images.iter().map(|image| image.id).collect();
+        let goes = |row: &NameRow| ids.of(row).is_some_and(|id| gone.contains(&id));
+        let mut changed = self.drop_nameless(&mut index, &ids);
+        let needed = self.needed(&index, goes)?;
         let mut pruned = Pruned::default();
         for image in &images {
             let origins =
@@ -97,8 +100,10 @@ impl Store {
             let deleted = deleted(image, &needed);
             pruned.images.push(Removed { untagged: names, deleted, reclaimed: 0 });
         }
-        if !prune.dry_run && !gone.is_empty() {
-            while index.take(|row| gone.contains(&row.manifest.digest)).is_some() {}
+        while index.take(goes).is_some() {
+            changed = true;
+        }
+        if !prune.dry_run && changed {
             self.write_index(&mut index)?;
         }
         pruned.reclaimed = self.sweep(&needed, Scope::Everything, prune.content, prune.dry_run)?;

@@ -1,11 +1,15 @@
 //! Images in the store: what the documents say of one, found by name or ID.
 //!
-//! Opening an image reads `index.json`, its manifest and its config, checks both digests, and looks
-//! at nothing else: neither the number of files nor of other images' layers matters. Whether the
-//! layers are there is a question of its own ([`StoredImage::blobs`]), so that an image with a
-//! missing layer can still be listed and removed.
+//! Opening an image reads `index.json`, its manifest and its config, checks both digests, and of
+//! other images reads the manifests alone, for names of the same image ([`super::same`]): neither
+//! the number of files nor of other images' layers matters. Whether the layers are there is a
+//! question of its own ([`StoredImage::blobs`]), so that an image with a missing layer can still be
+//! listed and removed.
+
+use std::collections::{HashMap, HashSet};
 
 use super::index::Index;
+use super::same::Ids;
 use super::{BlobId, NameRow, Store, StoreError};
 use crate::oci::{ChainId, Config, Descriptor, DiffId, Digest, Document, DocumentError, Reference};
 
@@ -32,7 +36,8 @@ pub struct StoredImage {
     pub id: Digest,
     /// The platform's manifest.
     pub manifest: Descriptor,
-    /// Full references in the order in which they were set; none for a dangling image.
+    /// Full references in the order in which they were set, those of its other manifests too; none
+    /// for a dangling image.
     pub names: Vec<String>,
     /// `(repository, digest)` pairs that a registry served it under, for RepoDigests.
     pub origins: Vec<(String, Digest)>,
@@ -132,7 +137,10 @@ impl Store {
     /// The image that `text` stands for: a reference first, then the beginning of an ID.
     pub fn open_image(&self, text: &str) -> Result<StoredImage, StoreError> {
         let manifest = self.manifest_of(text)?;
-        self.load(&self.index()?, &manifest)
+        let index = self.index()?;
+        let mut image = self.load(&index, &manifest)?;
+        self.ids(&index).gather(&index, &mut image);
+        Ok(image)
     }
 
     /// The manifest that `text` stands for, whether it is whole or not.
@@ -144,7 +152,8 @@ impl Store {
         }
     }
 
-    /// The image of a manifest, whether a name stands for it or not.
+    /// The image of a manifest, whether a name stands for it or not, with the references of that
+    /// manifest alone.
     pub fn image_of(&self, manifest: &Descriptor) -> Result<StoredImage, StoreError> {
         self.load(&self.index()?, manifest)
     }
@@ -155,8 +164,31 @@ impl Store {
     }
 
     pub(super) fn images_of(&self, index: &Index) -> Images {
+        let Images { whole: all, broken } = self.by_manifest(index);
+        let ids = all.iter().map(|image| (image.manifest.digest, image.id));
+        let damaged = broken.iter().map(|image| &image.manifest);
+        let damaged = damaged.filter_map(|of| Some((of.digest, self.image_id(of).ok()?)));
+        let ids: Ids = ids.chain(damaged).collect();
+        let mut images: Vec<Vec<StoredImage>> = Vec::new();
+        let mut positions = HashMap::new();
+        for image in all {
+            let position = *positions.entry(image.id).or_insert(images.len());
+            match images.get_mut(position) {
+                Some(same) => same.push(image),
+                None => images.push(vec![image]),
+            }
+        }
+        let mut whole: Vec<_> = images.into_iter().filter_map(|same| self.best(same)).collect();
+        for image in &mut whole {
+            ids.gather(index, image);
+        }
+        Images { whole, broken }
+    }
+
+    /// The images with each manifest by itself, and its own references.
+    pub(super) fn by_manifest(&self, index: &Index) -> Images {
         let mut images = Images::default();
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         for row in index.images().filter(|row| seen.insert(row.manifest.digest)) {
             match self.load(index, &row.manifest) {
                 Ok(image) => images.whole.push(image),
@@ -224,12 +256,14 @@ impl Store {
         }
     }
 
-    /// A manifest of the image `id`.
+    /// The manifest of the image `id` to show it by; a damaged one when there is no other.
     fn by_id(&self, index: &Index, id: &Digest, text: &str) -> Result<Descriptor, StoreError> {
-        let is = |row: &&NameRow| self.image_id(&row.manifest).is_ok_and(|found| found == *id);
-        let row = index.images().find(is);
-        let row = row.ok_or_else(|| StoreError::NoSuchImage { text: text.to_owned() })?;
-        Ok(row.manifest.clone())
+        let ids = self.ids(index);
+        let rows = || index.images().filter(|row| ids.of(row) == Some(*id));
+        let images = rows().filter_map(|row| self.load(index, &row.manifest).ok()).collect();
+        let best = self.best(images).map(|image| image.manifest);
+        let best = best.or_else(|| rows().next().map(|row| row.manifest.clone()));
+        best.ok_or_else(|| StoreError::NoSuchImage { text: text.to_owned() })
     }
 
     /// The digest of the config that a manifest names.

@@ -196,7 +196,7 @@ impl Index {
 
     /// Keeps what a registry served an image under, on a row of that image that has room for it: it
     /// is a reference of its own.
-    fn keep_origin(&mut self, row: NameRow) {
+    pub fn keep_origin(&mut self, row: NameRow) {
         let same = |other: &NameRow| other.manifest.digest == row.manifest.digest;
         if row.origin.is_none() || self.images().any(|o| same(o) && o.origin == row.origin) {
             return;

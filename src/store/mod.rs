@@ -40,6 +40,7 @@ mod quarantine;
 mod reach;
 mod remove;
 mod repair;
+mod same;
 pub mod verify;
 mod view;
 

@@ -267,10 +267,11 @@ impl Store {
         Ok(findings.found)
     }
 
-    /// The images whose manifests and configs are right, of those that `scope` names.
+    /// The images whose manifests and configs are right, of those that `scope` names; one that has
+    /// several manifests with each of them.
     pub fn images_in(&self, scope: &Scope) -> Result<Vec<StoredImage>, StoreError> {
         let Ok(index) = self.index() else { return Ok(Vec::new()) };
-        let mut images = self.images_of(&index).whole;
+        let mut images = self.by_manifest(&index).whole;
         if let Some(only) = &scope.image {
             images.retain(|image| image.manifest.digest == only.digest);
         }
