@@ -141,6 +141,11 @@ impl Supervised<'_> {
             Some(connection) => connection,
             None => {
                 *bare = unmount_dead(&point)? || *bare;
+                if !*bare {
+                    // Unmounted by another program since the look above.
+                    forget(self.store, id)?;
+                    return Ok(None);
+                }
                 let point = MountPoint::find(place)?;
                 point.check_usable()?;
                 fuse::attach(&point, &how)?
