@@ -168,15 +168,18 @@ fn prepare(
         point = MountPoint::find(mountpoint)?;
     }
     point.check_usable()?;
-    let how = MountOptions {
+    let connection = fuse::attach(&point, &mount_options(&view, options))?;
+    Ok(Server::new(store.clone(), view, point.path().to_owned(), connection, options))
+}
+
+fn mount_options(view: &View, options: &Options) -> MountOptions {
+    MountOptions {
         source: options.source.as_ref().unwrap_or(&view.image).clone(),
         allow_other: options.allow_other,
         suid: options.suid,
         dev: options.dev,
         noexec: options.noexec,
-    };
-    let connection = fuse::attach(&point, &how)?;
-    Ok(Server::new(store.clone(), view, point.path().to_owned(), connection, options))
+    }
 }
 
 /// Starts the server in a process of its own and waits until it is ready.

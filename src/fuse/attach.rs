@@ -51,7 +51,7 @@ pub fn attach(point: &MountPoint, options: &MountOptions) -> Result<OwnedFd, Mou
     }
 }
 
-fn open_device() -> Result<OwnedFd, MountError> {
+pub(super) fn open_device() -> Result<OwnedFd, MountError> {
     let path = Path::new("/dev/fuse");
     let opened = File::options().read(true).write(true).open(path);
     opened.map(OwnedFd::from).map_err(|error| {

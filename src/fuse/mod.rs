@@ -3,6 +3,7 @@
 //! - [`MountPoint`] says whether a directory can be mounted on, without asking a dead server.
 //! - [`attach()`] mounts: mount(2) as root or in a user namespace, fusermount3 for a normal user.
 //!   The result is a descriptor; dropping it before a [`Session`] serves makes the mount dead.
+//! - [`replace()`] mounts in the place of a dead mount, without a moment between them.
 //! - [`Session`] shakes hands with the kernel and serves requests on several threads.
 //! - [`detach`] unmounts.
 //!
@@ -16,11 +17,13 @@ mod convert;
 mod error;
 mod helper;
 mod mountpoint;
+mod replace;
 mod session;
 
 pub use attach::{MountOptions, attach, detach};
 pub use error::MountError;
 pub use mountpoint::MountPoint;
+pub use replace::replace;
 pub use session::Session;
 
 /// The type of every mount of this program, as the mount table shows it.

@@ -103,12 +103,16 @@ impl MountPoint {
         Ok(false)
     }
 
+    pub(super) fn directory(&self) -> &OwnedFd {
+        &self.directory
+    }
+
     /// A path that leads to this very directory, whatever happens to the names meanwhile.
     pub(super) fn pinned_path(&self) -> PathBuf {
         link(&self.directory)
     }
 }
 
-fn link(fd: &impl AsFd) -> PathBuf {
+pub(super) fn link(fd: &impl AsFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd()))
 }

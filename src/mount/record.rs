@@ -4,12 +4,18 @@
 //! table is removed only if the kernel says that its connection is gone, so that a mount of
 //! somebody else on the same place is never touched.
 
+use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use super::Error;
 use super::server::forget;
 use crate::fuse::{self, FSTYPE, MountPoint};
 use crate::store::{MountRecord, Store};
+
+/// Looks at a mount that should be dead, and the time between them.
+const ATTEMPTS: u32 = 20;
+pub(super) const BETWEEN: Duration = Duration::from_millis(20);
 
 /// Whether a mount has a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,10 +112,32 @@ pub(super) fn clean_record(store: &Store, record: &MountRecord) -> Result<(), Er
     forget(store, &record.id)
 }
 
+/// The dead mount at `place`. The kernel may take a moment to end the connection of a server that
+/// was killed. `None`: nothing is mounted there any more, or something else.
+pub(super) fn find_dead(place: &Path) -> Result<Option<MountPoint>, Error> {
+    for _ in 0..ATTEMPTS {
+        let point = MountPoint::find(place)?;
+        if is_dead(&point)? {
+            return Ok(Some(point));
+        }
+        if !point.is_mounted() {
+            return Ok(None);
+        }
+        drop(point);
+        thread::sleep(BETWEEN);
+    }
+    Ok(None)
+}
+
+/// Whether what is mounted at `point` is ours and has lost its server.
+fn is_dead(point: &MountPoint) -> Result<bool, Error> {
+    let ours = point.mount()?.is_some_and(|mount| mount.fstype == FSTYPE);
+    Ok(ours && point.is_disconnected())
+}
+
 /// Unmounts what is mounted at `point` when it is ours and has lost its server.
 pub(super) fn unmount_dead(point: &MountPoint) -> Result<bool, Error> {
-    let ours = point.mount()?.is_some_and(|mount| mount.fstype == FSTYPE);
-    let dead = ours && point.is_disconnected();
+    let dead = is_dead(point)?;
     if dead {
         // Lazily: a shell that stands in a dead mount must not keep it.
         fuse::detach(point.path(), true)?;

@@ -2,15 +2,26 @@
 //!
 //! ```text
 //! server ends by itself (unmounted)     -> the supervisor ends
-//! server dies, its mount is still there -> detach the dead mount, mount anew, serve
+//! server dies, its mount is still there -> make the view, mount anew in its place, serve
 //! server dies, its mount is gone        -> somebody unmounted meanwhile: the supervisor ends
+//! its record is gone                    -> the same
 //! ```
 //!
 //! The dead connection cannot be taken over: the kernel ends it with its last descriptor. So the new
 //! mount is another mount on the same directory, under the same id; who had files open on the old one
 //! gets errors from them and opens them again. A lease keeps what the image needs between two servers.
-//! A server that dies again and again is given up after [`LIMIT`] deaths; the dead mount stays, to be
-//! seen. SIGTERM, SIGINT and SIGHUP are passed on to the server, which unmounts.
+//!
+//! **Guarantees.** The dead mount stays, and answers ENOTCONN, until there is everything for the next
+//! one; for ever when it is given up, after [`LIMIT`] deaths in a row. With the right to mount and
+//! Linux 6.5 the next one comes beneath the dead one before that goes ([`fuse::replace()`]). Otherwise,
+//! so for every mount through fusermount3, the dead one is detached first: for some milliseconds the
+//! directory below can be seen and written to, and if the kernel then refuses to mount, until the next
+//! attempt. An unmounted mount does not come back: the record is looked at before each attempt and
+//! locked while mounting.
+//!
+//! **Is not confined.** It mounts and forks, so it keeps the rights of whoever mounted. It reads the
+//! tables of the tree, and an image's layers only if those tables have to be made again. SIGTERM,
+//! SIGINT and SIGHUP are passed on to the server, which unmounts.
 
 use std::fs::File;
 use std::path::Path;
@@ -19,11 +30,11 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process};
 
-use super::record::unmount_dead;
+use super::record::{BETWEEN, find_dead, unmount_dead};
 use super::server::{Server, forget};
-use super::{Error, Options, View, fork_server, prepare};
-use crate::fuse::MountPoint;
-use crate::store::{MountRecord, Store, Supervisor};
+use super::{Error, Options, View, fork_server, mount_options};
+use crate::fuse::{self, MountPoint};
+use crate::store::{MountLock, MountRecord, Store, Supervisor};
 use crate::sys::signal::{self, Blocked};
 
 /// Before the first new start; doubled with each that follows soon.
@@ -37,10 +48,6 @@ const LIMIT: u32 = 8;
 
 /// How to make what the mount shows, again and again.
 pub(super) type MakeView<'a> = &'a dyn Fn() -> Result<View, Error>;
-
-/// Looks at a mount that should be dead, and the time between them.
-const ATTEMPTS: u32 = 20;
-const BETWEEN: Duration = Duration::from_millis(20);
 
 /// What stays the same from one server to the next.
 pub(super) struct Supervised<'a> {
@@ -88,45 +95,87 @@ impl Supervised<'_> {
         lived: Duration,
     ) -> Result<Option<u32>, Error> {
         let mut lived = lived;
-        let mut detached = false;
+        let mut bare = false;
         while let Some(delay) = patience.after(lived) {
             thread::sleep(delay);
             lived = Duration::ZERO;
-            if !make_way(place, detached).unwrap_or(false) {
-                forget(self.store, id)?;
-                return Ok(None);
-            }
-            detached = true;
-            let server =
-                (self.view)().and_then(|view| prepare(self.store, view, place, self.options));
-            match server.and_then(|(server, _lease)| self.start(server.supervised(Some(id), me))) {
-                Ok((pid, _)) => {
+            match self.attempt(place, id, me, &mut bare) {
+                Ok(Some(pid)) => {
                     log::warn!("{}: served again", place.display());
                     return Ok(Some(pid));
                 }
+                Ok(None) => return Ok(None),
                 Err(error) => log::error!("{error}"),
             }
         }
         log::error!("{}: given up after {LIMIT} deaths of its server", place.display());
         Ok(None)
     }
-}
 
-/// Takes the dead mount away; whether there is a place for another one. Without a dead mount somebody
-/// has unmounted, unless an earlier attempt did. The kernel may take a moment to end a connection.
-fn make_way(place: &Path, detached: bool) -> Result<bool, Error> {
-    for _ in 0..ATTEMPTS {
-        let point = MountPoint::find(place)?;
-        if unmount_dead(&point)? {
-            return Ok(true);
+    /// Mounts and serves once; `None` when somebody has unmounted. `bare` says that an attempt has
+    /// detached the dead mount and could not mount.
+    fn attempt(
+        &self,
+        place: &Path,
+        id: &str,
+        me: Supervisor,
+        bare: &mut bool,
+    ) -> Result<Option<u32>, Error> {
+        if self.record(id, me)?.is_none() {
+            return Ok(None);
         }
-        if !point.is_mounted() {
-            return Ok(detached);
-        }
+        // May take long, and may fail: before anything is changed, and before anybody has to wait.
+        let view = (self.view)()?;
+        let Some(_lock) = self.claim(id, me)? else { return Ok(None) };
+        let point = match find_dead(place)? {
+            Some(point) => point,
+            None if *bare => MountPoint::find(place)?,
+            None => {
+                forget(self.store, id)?;
+                return Ok(None);
+            }
+        };
+        let how = mount_options(&view, self.options);
+        let beneath = if point.is_mounted() { fuse::replace(&point, &how)? } else { None };
+        let connection = match beneath {
+            Some(connection) => connection,
+            None => {
+                *bare = unmount_dead(&point)? || *bare;
+                if !*bare {
+                    // Unmounted by another program since the look above.
+                    forget(self.store, id)?;
+                    return Ok(None);
+                }
+                let point = MountPoint::find(place)?;
+                point.check_usable()?;
+                fuse::attach(&point, &how)?
+            }
+        };
+        *bare = false;
+        // It would keep the dead mount.
         drop(point);
-        thread::sleep(BETWEEN);
+        let (store, place) = (self.store.clone(), place.to_owned());
+        let (server, _lease) = Server::new(store, view, place, connection, self.options);
+        let (pid, _) = self.start(server.supervised(Some(id), me))?;
+        Ok(Some(pid))
     }
-    Ok(false)
+
+    /// The record of the mount, unless somebody has removed it, or it is another's.
+    fn record(&self, id: &str, me: Supervisor) -> Result<Option<MountRecord>, Error> {
+        Ok(self.store.mount_record(id)?.filter(|record| record.supervisor == Some(me)))
+    }
+
+    /// Locks the record, to be kept until the next server has written its own; `None` as above.
+    fn claim(&self, id: &str, me: Supervisor) -> Result<Option<MountLock>, Error> {
+        while let Some(record) = self.record(id, me)? {
+            if let Some(lock) = self.store.claim_mount(&record)? {
+                return Ok(Some(lock));
+            }
+            // Somebody looks whether it is alive, or removes it.
+            thread::sleep(BETWEEN);
+        }
+        Ok(None)
+    }
 }
 
 /// Waits until the server ends; whether it did so because its mount is gone. Passes on signals.

@@ -1,13 +1,17 @@
 //! Unmounting: by directory, by image, or all.
+//!
+//! A supervised mount whose server was killed may come back in any moment. Its record decides: it
+//! is removed under its lock, which the supervisor holds while it mounts; afterwards that one ends.
 
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
-use super::record::{Listed, State, clean_record, list, unmount_dead};
+use super::record::{BETWEEN, Listed, State, clean_record, find_dead, list, unmount_dead};
 use super::{Error, server};
 use crate::fuse::{self, MountError, MountPoint};
-use crate::store::{MountRecord, Store};
+use crate::store::{MountRecord, Store, Supervisor};
 use crate::sys::process;
 
 /// How long a server may take to end after its mount is gone. It takes a millisecond, unless the
@@ -16,6 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The same when the mount was detached while it may be in use.
 const LAZY_PATIENCE: Duration = Duration::from_millis(200);
+
+/// Tries to get hold of a mount that its supervisor is mounting again.
+const ATTEMPTS: u32 = 100;
 
 /// What to unmount.
 #[derive(Debug, Clone, Copy)]
@@ -59,7 +66,7 @@ pub fn umount(store: &Store, target: Target<'_>, lazy: bool) -> Result<Vec<Unmou
     records.sort_by_key(|listed| Reverse(listed.record.mountpoint.components().count()));
     let unmounted = records.into_iter().map(|Listed { record, state, .. }| Unmounted {
         result: match state {
-            // A supervisor that finds its mount gone ends.
+            _ if may_come_back(&record) => withdraw(store, &record, lazy),
             State::Dead | State::Restarting => clean_record(store, &record).map(|()| true),
             State::Alive => umount_live(&record, lazy),
             State::Detached => wait(&record, true),
@@ -83,6 +90,13 @@ fn umount_directory(store: &Store, directory: &Path, lazy: bool) -> (PathBuf, Re
 
 fn umount_point(store: &Store, point: MountPoint, lazy: bool) -> Result<bool, Error> {
     let path = point.path().to_owned();
+    for Listed { record, .. } in list(store)? {
+        if record.mountpoint == path && may_come_back(&record) {
+            // The descriptor would make a mount that has come back busy.
+            drop(point);
+            return withdraw(store, &record, lazy);
+        }
+    }
     if !point.is_mounted() && forget_dead(store, &path)? {
         return Ok(true);
     }
@@ -104,6 +118,29 @@ fn umount_point(store: &Store, point: MountPoint, lazy: bool) -> Result<bool, Er
     drop(point);
     fuse::detach(&path, lazy)?;
     alive.map_or(Ok(true), |listed| wait(&listed.record, lazy))
+}
+
+/// Whether a supervisor is there to mount again, and no server.
+fn may_come_back(record: &MountRecord) -> bool {
+    !record.process_lives() && record.supervisor.as_ref().is_some_and(Supervisor::lives)
+}
+
+/// Unmounts a mount that may come back, now or as soon as it has.
+fn withdraw(store: &Store, record: &MountRecord, lazy: bool) -> Result<bool, Error> {
+    for _ in 0..ATTEMPTS {
+        let Some(record) = store.mount_record(&record.id)? else { return Ok(true) };
+        if record.process_lives() {
+            return umount_live(&record, lazy);
+        }
+        if let Some(_lock) = store.claim_mount(&record)? {
+            // A directory that is gone has no mount to wait for.
+            let _ = find_dead(&record.mountpoint);
+            return clean_record(store, &record).map(|()| true);
+        }
+        thread::sleep(BETWEEN);
+    }
+    // Its server is there, and in another process id name space.
+    umount_live(record, lazy)
 }
 
 fn umount_live(record: &MountRecord, lazy: bool) -> Result<bool, Error> {

@@ -3,6 +3,9 @@
 //! The server holds a lock on its record for as long as it lives ([`MountLock`]). A record counts
 //! as alive while that lock is held, or while its process is the one it names. The lock is right
 //! even from another process id name space; the process id helps before the server has taken over.
+//!
+//! **Locking.** Of a supervised mount without a server, whoever removes the record to unmount, or
+//! mounts again to replace it, holds its lock for that long ([`Store::claim_mount`]): one of them wins.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -113,6 +116,21 @@ impl Store {
         locked.map_err(StoreError::at(&path))
     }
 
+    /// Takes the lock of a record whose server is gone. `None`: it is not this record any more that is
+    /// there, or somebody else has the lock; look again.
+    pub fn claim_mount(&self, record: &MountRecord) -> Result<Option<MountLock>, StoreError> {
+        let path = self.mount_path(&record.id);
+        let file = open_regular(&path).map_err(StoreError::at(&path))?;
+        let Some(file) = file else { return Ok(None) };
+        let locked = is_locked(&file, FlockOperation::NonBlockingLockExclusive);
+        if locked.map_err(StoreError::at(&path))? {
+            return Ok(None);
+        }
+        // Another server's may have come in its place before there was a lock; its process differs.
+        let same = self.mount_record(&record.id)?.as_ref() == Some(record);
+        Ok(same.then_some(MountLock { _file: file }))
+    }
+
     /// Writes a mount record, or replaces the one with its id. Call it while holding a
     /// [`super::Lease`] on what it pins; keep the returned lock for the life of the mount.
     pub fn record_mount(&self, record: &MountRecord) -> Result<MountLock, StoreError> {
@@ -136,7 +154,7 @@ impl Store {
     }
 
     /// A record by its id; `None` when it is not there or not understood.
-    pub(super) fn mount_record(&self, id: &str) -> Result<Option<MountRecord>, StoreError> {
+    pub fn mount_record(&self, id: &str) -> Result<Option<MountRecord>, StoreError> {
         let path = self.mount_path(id);
         match fs::read(&path) {
             Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),

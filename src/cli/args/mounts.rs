@@ -78,7 +78,9 @@ pub struct Mount {
     /// Stay, and serve in this process until it is unmounted
     #[arg(long)]
     pub foreground: bool,
-    /// Mount again when the server is killed, for as long as it is not unmounted
+    /// Mount again when the server is killed, for as long as it is not unmounted. Until then the
+    /// dead mount stays; before Linux 6.5 and without root the directory below shows for
+    /// milliseconds
     #[arg(long, conflicts_with = "foreground")]
     pub supervise: bool,
     /// Fail where the kernel cannot take every right from the server that it does not need
