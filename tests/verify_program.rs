@@ -7,7 +7,7 @@
 mod images;
 
 use std::fs;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt, chown, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -93,4 +93,100 @@ fn where_there_is_no_store_none_is_made() {
     assert_eq!((status, found.as_str()), (2, ""), "{said}");
     assert!(said.contains("there is no store"), "{said}");
     assert!(!root.exists());
+}
+
+/// Damages a whole store: found once, repaired once, then clean.
+fn heals(what: &str, found: &str, damage: impl FnOnce(&Path)) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = store(directory.path());
+    let root = store.root();
+    damage(root);
+    let (status, list, said) = verify(root, &[]);
+    assert_eq!(status, 1, "{what}: {list}{said}");
+    assert!(list.lines().count() == 1 && list.starts_with(found), "{what}: {list}");
+    let (status, list, said) = verify(root, &["--repair"]);
+    assert_eq!(status, 0, "{what}: {list}{said}");
+    assert!(list.ends_with(": repaired\n"), "{what}: {list}");
+    let (status, list, said) = verify(root, &["--deep"]);
+    assert_eq!((status, list.as_str()), (0, ""), "{what}: {said}");
+    let layout = fs::read_to_string(root.join("oci-layout")).unwrap();
+    assert_eq!(layout, r#"{"imageLayoutVersion":"1.0.0"}"#, "{what}");
+    assert!(root.join("lock").is_file(), "{what}");
+    assert_eq!(Store::open(root).unwrap().images().unwrap().whole.len(), 1, "{what}");
+}
+
+#[test]
+fn what_tells_a_store_from_another_directory_is_written_again() {
+    let layout = |bytes: &'static str| move |root: &Path| fs::write(root.join("oci-layout"), bytes);
+    heals("no oci-layout", "layout-damaged oci-layout oci-layout: ", |root| {
+        fs::remove_file(root.join("oci-layout")).unwrap();
+    });
+    heals("another version", "layout-damaged oci-layout ", |root| {
+        layout(r#"{"imageLayoutVersion":"9"}"#)(root).unwrap();
+    });
+    heals("an empty oci-layout", "layout-damaged oci-layout ", |root| layout("")(root).unwrap());
+    heals("a directory", "not-a-file oci-layout ", |root| {
+        fs::remove_file(root.join("oci-layout")).unwrap();
+        fs::create_dir(root.join("oci-layout")).unwrap();
+    });
+    heals("no format", "layout-damaged format format: ", |root| {
+        fs::remove_file(root.join("format")).unwrap();
+    });
+    heals("an empty format", "layout-damaged format format: ", |root| {
+        fs::write(root.join("format"), "").unwrap();
+    });
+    heals("a directory for the lock", "not-a-file lock lock: a directory", |root| {
+        fs::remove_file(root.join("lock")).unwrap();
+        fs::create_dir(root.join("lock")).unwrap();
+    });
+}
+
+#[test]
+fn a_store_without_its_format_is_for_verify_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = store(directory.path());
+    fs::remove_file(store.root().join("format")).unwrap();
+    let before = images::files(store.root());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shale"));
+    let output = command.arg("--root").arg(store.root()).arg("ls").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("/format is damaged: it is missing"), "{said}");
+    assert!(said.contains("hint: `shale verify --repair`"), "{said}");
+    assert_eq!(images::files(store.root()), before, "nothing is changed");
+    // Another tool's layout has none of the other directories: it is nobody's to repair.
+    let layout = directory.path().join("layout");
+    fs::set_permissions(&layout, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let (status, _, said) = verify(&layout, &["--repair"]);
+    assert!(status == 2 && said.contains("is neither empty nor a store"), "{said}");
+    assert!(!layout.join("format").exists());
+}
+
+#[test]
+fn root_takes_back_what_belongs_to_another_user() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    for path in ["blobs/sha256", "index.json", "lock"] {
+        heals(path, "wrong-owner ", |root| chown(root.join(path), Some(65534), None).unwrap());
+    }
+    heals("a blob", "wrong-owner ", |root| {
+        let blob = fs::read_dir(root.join("blobs/sha256")).unwrap().next().unwrap().unwrap();
+        chown(blob.path(), Some(65534), None).unwrap();
+        assert_eq!(blob.metadata().unwrap().uid(), 65534);
+    });
+}
+
+#[test]
+fn a_symlink_for_the_blobs_is_a_persons_to_replace() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = store(directory.path());
+    let elsewhere = directory.path().join("elsewhere");
+    fs::rename(store.root().join("blobs"), &elsewhere).unwrap();
+    symlink(&elsewhere, store.root().join("blobs")).unwrap();
+    let (status, found, _) = verify(store.root(), &["--repair"]);
+    assert_eq!(status, 1);
+    assert!(found.starts_with("not-a-file blobs blobs: a symlink, not a directory"), "{found}");
+    assert!(found.contains("left: put the file or directory itself"), "{found}");
+    assert!(elsewhere.join("sha256").is_dir());
 }

@@ -47,13 +47,14 @@ impl Context {
         Ok(store)
     }
 
-    /// The store, if there is one: nothing is made.
-    pub fn existing_store(&mut self) -> Result<Store, Error> {
+    /// The store, if there is one, also when what tells it from another directory is damaged:
+    /// nothing is made.
+    pub fn existing_store(&self) -> Result<Store, Error> {
         let root = self.root()?;
         if root.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
             return Err(Error::failed(format!("{}: there is no store", root.display())));
         }
-        self.store()
+        Ok(Store::open_damaged(&root)?)
     }
 
     fn root(&self) -> Result<PathBuf, Error> {

@@ -98,6 +98,8 @@ fn plan(remedy: &Remedy) -> &'static str {
         Remedy::Refetch(_) => "would be fetched again",
         Remedy::Derive => "would be made again",
         Remedy::SetMode(_) => "its mode would be set",
+        Remedy::SetOwner(_) => "would be given back to the store's owner",
+        Remedy::RenewLayout => "would be written again",
         Remedy::ForgetMount(_) => "would be forgotten",
         Remedy::DropRow(_) => "the row would go to quarantine",
         Remedy::RebuildIndex => "index.json would be made again",

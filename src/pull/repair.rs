@@ -63,6 +63,10 @@ fn needs(code: Code) -> &'static str {
     match code {
         Code::Unreachable | Code::PartialBlob => "`shale prune` removes it",
         Code::DiffId | Code::BadLayer => "the image itself is bad: remove it",
+        Code::WrongOwner => "give it to the store's owner, with `chown` as root",
+        Code::NotAFile => {
+            "put the file or directory itself in its place, for a symlink what it leads to"
+        }
         _ => "it needs a person",
     }
 }

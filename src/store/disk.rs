@@ -45,6 +45,9 @@ pub trait Disk: fmt::Debug + Send + Sync {
 
     /// Sets permission bits.
     fn set_mode(&self, path: &Path, mode: u32) -> io::Result<()>;
+
+    /// Gives a file to a user; never follows a symlink.
+    fn set_owner(&self, path: &Path, owner: u32) -> io::Result<()>;
 }
 
 /// The system calls themselves.
@@ -91,6 +94,10 @@ impl Disk for RealDisk {
 
     fn set_mode(&self, path: &Path, mode: u32) -> io::Result<()> {
         fs::set_permissions(path, fs::Permissions::from_mode(mode))
+    }
+
+    fn set_owner(&self, path: &Path, owner: u32) -> io::Result<()> {
+        std::os::unix::fs::lchown(path, Some(owner), None)
     }
 }
 

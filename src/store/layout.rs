@@ -2,7 +2,7 @@
 //!
 //! `format` is written last when a store is made, so a directory without it is either foreign or
 //! an unfinished store of ours; the second holds only what [`Store::open`] makes before that and
-//! no blob. Opening an existing store reads one small file and changes nothing, so it works on a
+//! no blob. One that has all the rest and lost `format` is opened for `verify` alone. Opening an existing store reads one small file and changes nothing, so it works on a
 //! read-only file system.
 
 use std::fs::{self, File};
@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use super::disk::{Disk, RealDisk};
 use super::draft::{self, Draft};
+use super::verify::{Code, Findings, Remedy};
 use super::{Derived, StoreError, index};
 use crate::oci::{Algorithm, Digest};
 
@@ -21,6 +22,9 @@ pub const FORMAT: u64 = 1;
 
 /// Contents of `oci-layout` (image-layout.md).
 const OCI_LAYOUT: &[u8] = b"{\"imageLayoutVersion\":\"1.0.0\"}";
+
+/// The version in it.
+const LAYOUT_VERSION: &str = "1.0.0";
 
 /// An open store. Cheap to clone; clones are the same store.
 #[derive(Debug, Clone)]
@@ -39,6 +43,13 @@ struct Inner {
 struct Format {
     /// Raised when an older program could no longer use the store rightly.
     format: u64,
+}
+
+/// The contents of `oci-layout`.
+#[derive(serde::Deserialize)]
+struct OciLayout {
+    #[serde(rename = "imageLayoutVersion")]
+    version: String,
 }
 
 impl Store {
@@ -62,6 +73,18 @@ impl Store {
             }
             Some(_) => store.check_owner().map(|()| store),
             None => store.create().map(|()| store),
+        }
+    }
+
+    /// The same for `verify`, which finds and repairs a `format` that is lost or cannot be read.
+    pub fn open_damaged(root: &Path) -> Result<Self, StoreError> {
+        match Self::open(root) {
+            Err(StoreError::Damaged { .. }) => {
+                let root = std::path::absolute(root).map_err(StoreError::at(root))?;
+                let store = Self { inner: Arc::new(Inner { root, disk: Arc::new(RealDisk) }) };
+                store.check_owner().map(|()| store)
+            }
+            other => other,
         }
     }
 
@@ -106,6 +129,10 @@ impl Store {
 
     pub(super) fn lock_path(&self) -> PathBuf {
         self.root().join("lock")
+    }
+
+    fn oci_layout_path(&self) -> PathBuf {
+        self.root().join("oci-layout")
     }
 
     fn format_path(&self) -> PathBuf {
@@ -160,18 +187,107 @@ impl Store {
         for directory in plain.iter().chain(&derived) {
             draft::create_dirs(&**self.disk(), directory)?;
         }
-        self.write_small(&self.root().join("oci-layout"), OCI_LAYOUT)?;
+        self.write_small(&self.oci_layout_path(), OCI_LAYOUT)?;
         self.write_small(&self.index_path(), &index::Index::default().to_bytes())?;
         self.disk().sync_dir(self.root()).map_err(StoreError::at(self.root()))?;
+        self.write_format()
+    }
+
+    fn write_format(&self) -> Result<(), StoreError> {
         let format = format!("{{\"format\":{FORMAT}}}\n");
         self.write_small(&self.format_path(), format.as_bytes())?;
         self.disk().sync_dir(self.root()).map_err(StoreError::at(self.root()))
     }
 
+    /// Looks at `oci-layout` and `format`. Something else in their place is the walk's to find.
+    pub(super) fn check_layout(&self, findings: &mut Findings<'_>) {
+        let faults =
+            [(self.oci_layout_path(), self.oci_layout()), (self.format_path(), self.formatted())];
+        for (path, fault) in faults {
+            let stands = fs::symlink_metadata(&path).is_ok_and(|m| !m.is_file());
+            if let (Err(error), false) = (fault, stands) {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                let remedy = Remedy::RenewLayout;
+                findings.add(Code::LayoutDamaged, name, &path, error.to_string(), remedy);
+            }
+        }
+    }
+
+    /// Writes `oci-layout` and `format` again when they are not what they must be.
+    pub(super) fn renew_layout(&self) -> Result<(), StoreError> {
+        let _lock = self.lock_exclusive()?;
+        let damaged = |path: &Path, fault: Result<(), StoreError>| {
+            fault.is_err() || fs::symlink_metadata(path).is_ok_and(|m| !m.is_file())
+        };
+        let path = self.oci_layout_path();
+        if damaged(&path, self.oci_layout()) {
+            self.quarantine_if_there(&path)?;
+            self.write_small(&path, OCI_LAYOUT)?;
+            self.disk().sync_dir(self.root()).map_err(StoreError::at(self.root()))?;
+        }
+        let path = self.format_path();
+        if damaged(&path, self.formatted()) {
+            self.quarantine_if_there(&path)?;
+            self.write_format()?;
+        }
+        Ok(())
+    }
+
+    fn quarantine_if_there(&self, path: &Path) -> Result<(), StoreError> {
+        match fs::symlink_metadata(path) {
+            Ok(_) => self.quarantine(path).map(drop),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Whether `oci-layout` says the version that other tools look for.
+    fn oci_layout(&self) -> Result<(), StoreError> {
+        let path = self.oci_layout_path();
+        let damaged = |what: String| StoreError::Damaged { path: path.clone(), what };
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(damaged("it is missing".into()));
+            }
+            Err(error) => return Err(StoreError::at(&path)(error)),
+        };
+        let found: OciLayout =
+            serde_json::from_slice(&bytes).map_err(|e| damaged(e.to_string()))?;
+        match found.version.as_str() {
+            LAYOUT_VERSION => Ok(()),
+            other => Err(damaged(format!("version {other:?} instead of {LAYOUT_VERSION}"))),
+        }
+    }
+
+    /// Whether `format` is there and can be read.
+    fn formatted(&self) -> Result<(), StoreError> {
+        self.format()?.map(drop).ok_or_else(|| self.lacks_format())
+    }
+
+    fn lacks_format(&self) -> StoreError {
+        StoreError::Damaged { path: self.format_path(), what: "it is missing".into() }
+    }
+
+    /// Whether all that a store has is here but `format`.
+    fn is_without_format(&self) -> bool {
+        let is = |name: &str, directory: bool| {
+            let metadata = fs::symlink_metadata(self.root().join(name));
+            metadata.is_ok_and(|m| if directory { m.is_dir() } else { m.is_file() })
+        };
+        let mut own = Derived::ALL.map(Derived::directory).into_iter().chain(["mounts", "ingest"]);
+        is("oci-layout", false)
+            && is("index.json", false)
+            && is("blobs", true)
+            && own.any(|name| is(name, true))
+    }
+
     /// Refuses a directory with anything but what `create` makes, or with a blob in it.
     fn check_unused(&self) -> Result<(), StoreError> {
         let ours = ["oci-layout", "index.json", "blobs", "ingest", "mounts", "lock", "format"];
-        let foreign = || StoreError::NotAStore { path: self.root().to_owned() };
+        let foreign = || match self.is_without_format() {
+            true => self.lacks_format(),
+            false => StoreError::NotAStore { path: self.root().to_owned() },
+        };
         for entry in fs::read_dir(self.root()).map_err(StoreError::at(self.root()))? {
             let name = entry.map_err(StoreError::at(self.root()))?.file_name();
             let derived = Derived::ALL.iter().any(|kind| name == kind.directory());

@@ -38,9 +38,13 @@ impl Store {
             Remedy::SetMode(mode) => {
                 self.disk().set_mode(&path, *mode).map(|()| true).map_err(StoreError::at(&path))
             }
+            Remedy::SetOwner(owner) => {
+                self.disk().set_owner(&path, *owner).map(|()| true).map_err(StoreError::at(&path))
+            }
             Remedy::ForgetMount(id) => self.forget_dead(id),
             Remedy::DropRow(row) => self.drop_row(row),
             Remedy::RebuildIndex => self.rebuild_index().map(|()| true),
+            Remedy::RenewLayout => self.renew_layout().map(|()| true),
             Remedy::Derive => self.renew_views().map(|()| true),
         }
     }

@@ -93,4 +93,8 @@ impl Disk for FaultyDisk {
     fn set_mode(&self, path: &Path, mode: u32) -> io::Result<()> {
         self.call(|| RealDisk.set_mode(path, mode))
     }
+
+    fn set_owner(&self, path: &Path, owner: u32) -> io::Result<()> {
+        self.call(|| RealDisk.set_owner(path, owner))
+    }
 }

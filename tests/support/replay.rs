@@ -184,6 +184,10 @@ impl Disk for RecordingDisk {
     fn set_mode(&self, path: &Path, mode: u32) -> io::Result<()> {
         RealDisk.set_mode(path, mode)
     }
+
+    fn set_owner(&self, path: &Path, owner: u32) -> io::Result<()> {
+        RealDisk.set_owner(path, owner)
+    }
 }
 
 type Names = BTreeMap<PathBuf, usize>;

@@ -102,7 +102,13 @@ impl Walk<'_, '_> {
 
     fn root_entry(&mut self, name: &str, path: &Path, metadata: &Metadata) {
         if ROOT_FILES.contains(&name) {
-            self.file(name, path, metadata, Remedy::None);
+            let remedy = match name {
+                "format" | "oci-layout" => Remedy::RenewLayout,
+                // Whoever needs it makes it.
+                "lock" => Remedy::Quarantine,
+                _ => Remedy::None,
+            };
+            self.file(name, path, metadata, remedy);
             return;
         }
         let derived = Derived::ALL.into_iter().find(|kind| kind.directory() == name);
@@ -258,7 +264,11 @@ impl Walk<'_, '_> {
             self.access(path, metadata);
             return true;
         }
-        self.findings.add(Code::NotAFile, name, path, "not a directory", Remedy::None);
+        let what = match metadata.is_symlink() {
+            true => "a symlink, not a directory",
+            false => "not a directory",
+        };
+        self.findings.add(Code::NotAFile, name, path, what, Remedy::None);
         false
     }
 
@@ -286,7 +296,11 @@ impl Walk<'_, '_> {
         let object = path.file_name().unwrap_or_default().to_string_lossy();
         if metadata.uid() != self.owner {
             let detail = format!("belongs to user {}, the store to {}", metadata.uid(), self.owner);
-            self.findings.add(Code::WrongOwner, &object, path, detail, Remedy::None);
+            // The owner alone may set it right, and nobody but root may give files away. What root
+            // owns no other user can have put a link into.
+            let may = self.owner == 0 && rustix::process::geteuid().is_root();
+            let remedy = if may { Remedy::SetOwner(self.owner) } else { Remedy::None };
+            self.findings.add(Code::WrongOwner, &object, path, detail, remedy);
         }
         // A reader's bit for the owner is enough of a file that is never changed.
         if mode & 0o077 != 0 || mode & 0o400 == 0 || (metadata.is_dir() && mode & 0o700 != 0o700) {

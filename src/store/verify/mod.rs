@@ -41,6 +41,8 @@ pub enum Code {
     WrongOwner,
     /// `index.json` is missing or cannot be understood.
     IndexDamaged,
+    /// `oci-layout` or `format` is missing or does not say what it must.
+    LayoutDamaged,
     /// A row of `index.json` that cannot be understood, or whose name is no reference.
     NameBroken,
     /// Two rows have the same name.
@@ -106,12 +108,16 @@ pub enum Remedy {
     Derive,
     /// Set these permission bits.
     SetMode(u32),
+    /// Give it back to this user, who owns the store and is asking.
+    SetOwner(u32),
     /// Remove the record of a dead mount.
     ForgetMount(String),
     /// Take this row out of `index.json`, and keep it in `quarantine/`.
     DropRow(Box<serde_json::Value>),
     /// Make a new `index.json` of the manifests there are; names cannot be known.
     RebuildIndex,
+    /// Write `oci-layout` and `format` again.
+    RenewLayout,
     /// Nothing: it needs a person, or another command.
     None,
 }
@@ -158,6 +164,7 @@ impl Code {
             Self::WrongMode => "wrong-mode",
             Self::WrongOwner => "wrong-owner",
             Self::IndexDamaged => "index-damaged",
+            Self::LayoutDamaged => "layout-damaged",
             Self::NameBroken => "name-broken",
             Self::NameTwice => "name-twice",
             Self::BadDocument => "bad-document",
@@ -255,6 +262,9 @@ impl Store {
             // Under the lock, so that no index is older than the files seen with it.
             let _lock = self.lock_shared()?;
             let index = self.checked_index(&mut findings);
+            if scope.image.is_none() {
+                self.check_layout(&mut findings);
+            }
             let survey = self.check_images(&index, scope, &mut findings)?;
             self.check_files(&survey, scope, &mut findings)?
         };
