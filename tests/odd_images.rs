@@ -238,6 +238,7 @@ fn limits_can_be_raised_and_stay_raised_for_what_was_pulled() {
         ("unpacked=1000", "unpacks to more than 1000 bytes (limit `unpacked`)"),
         ("bytes=3", "more than 3 bytes in the image (limit `bytes`)"),
         ("size=3", "no such limit; there is entries, extension"),
+        ("window=2147483649", "it cannot be higher than 2147483648"),
         ("ratio=many", "the limit is a number"),
         ("xattrs=99999999999", "it cannot be higher than 67108864"),
     ] {

@@ -14,6 +14,7 @@ fn limits_are_as_documented() {
     let tar = tar::Limits { entries: 10_000_000, extension: 1 << 20, xattrs: 64 << 10 };
     assert_eq!(limits.tar, tar);
     assert_eq!((limits.unpacked, limits.ratio, limits.ratio_from), (64 << 30, 1000, 64 << 20));
+    assert_eq!((limits.window, Limits::HIGHEST.window), (128 << 20, 2 << 30));
 }
 
 /// What a scan of `bytes`, which unpack to `tar`, says within `limits`.
@@ -61,4 +62,12 @@ fn zstd_window_at_the_limit_and_one_past() {
     let error = scanned(&frame_of_window(past, &tar), &tar, &Limits::default());
     let error = error.expect_err("144 MiB").to_string();
     assert!(error.contains("134217728"), "{error}");
+    let limits = |window| Limits { window, ..Limits::default() };
+    scanned(&frame_of_window(past, &tar), &tar, &limits(144 << 20)).expect("raised as far");
+    scanned(&frame_of_window(past, &tar), &tar, &limits((144 << 20) - 1)).expect_err("not as far");
+    let (highest, more) = (21 << 3, 21 << 3 | 1);
+    scanned(&frame_of_window(highest, &tar), &tar, &Limits::HIGHEST).expect("2 GiB");
+    let error = scanned(&frame_of_window(more, &tar), &tar, &limits(u64::MAX));
+    assert!(error.expect_err("no further").to_string().contains("2147483648"));
+    scanned(&frame_of_window(0, &tar), &tar, &limits(0)).expect_err("any is too much");
 }

@@ -16,6 +16,14 @@ use super::input::Input;
 use super::other::{Plain, bzip2, xz};
 use super::zstd::Zstd;
 
+/// The window that a stream may ask for when nobody says otherwise: 128 MiB, which is what libzstd,
+/// and every engine that uses it, allows by default, and twice what `xz -9` asks for.
+pub(super) const WINDOW: u64 = 128 << 20;
+
+/// The largest that can be allowed, which is as far as libzstd goes.
+pub(super) const WINDOW_HIGHEST: u64 =
+    if cfg!(target_pointer_width = "64") { 2 << 30 } else { 1 << 30 };
+
 /// How a blob is compressed. The number is part of the on-disk formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -176,12 +184,13 @@ pub(super) trait Decode: Send {
     fn offset(&self) -> u64;
 }
 
-/// A decoder at the beginning of a blob.
+/// A decoder at the beginning of a blob, which may ask for this much memory for history.
 pub(super) fn begin<R: BufRead + Send + 'static>(
     compression: Compression,
     reader: R,
+    window: u64,
 ) -> Result<Box<dyn Decode>, DecodeError> {
-    enter(compression, reader, &Checkpoint { offset: 0, state: State::Start })
+    enter(compression, reader, &Checkpoint { offset: 0, state: State::Start }, window)
 }
 
 /// A decoder at a checkpoint of a blob; `reader` yields the bytes from its offset on.
@@ -189,6 +198,7 @@ pub(super) fn enter<R: BufRead + Send + 'static>(
     compression: Compression,
     reader: R,
     checkpoint: &Checkpoint,
+    memory: u64,
 ) -> Result<Box<dyn Decode>, DecodeError> {
     let input = Input::new(reader, checkpoint.offset);
     Ok(match (compression, &checkpoint.state) {
@@ -204,8 +214,8 @@ pub(super) fn enter<R: BufRead + Send + 'static>(
         }
         (Compression::None, State::Start) => Box::new(Plain::new(input)),
         (Compression::Gzip, State::Start) => Box::new(Gzip::new(input)?),
-        (Compression::Zstd, State::Start) => Box::new(Zstd::new(input)?),
-        (Compression::Xz, State::Start) => Box::new(xz(input)),
-        (Compression::Bzip2, State::Start) => Box::new(bzip2(input)),
+        (Compression::Zstd, State::Start) => Box::new(Zstd::new(input, memory)?),
+        (Compression::Xz, State::Start) => Box::new(xz(input, memory)),
+        (Compression::Bzip2, State::Start) => Box::new(bzip2(input, memory)),
     })
 }

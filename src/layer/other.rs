@@ -11,9 +11,6 @@ use liblzma::stream::{Action, Error as LzmaError, Status as LzmaStatus, Stream};
 use super::decode::{Checkpoint, Decode, DecodeError, State, Stop, Until};
 use super::input::{After, Input};
 
-/// Memory that an xz stream may ask for: its window (64 MiB with `xz -9`) and a little more.
-const XZ_MEMORY: u64 = 128 << 20;
-
 /// Bytes as they are.
 pub(super) struct Plain<R> {
     input: Input<R>,
@@ -62,14 +59,15 @@ trait Engine: Sized + Send {
     /// Whether zeros may stand between streams.
     const PADDING_INSIDE: bool;
 
-    fn new() -> Result<Self, Fault>;
+    /// May ask for this many bytes of memory: its window and a little more.
+    fn new(memory: u64) -> Result<Self, Fault>;
     fn step(&mut self, input: &[u8], out: &mut [u8]) -> Result<Step, Fault>;
 }
 
 /// Why an engine gave up.
 enum Fault {
     Damaged(String),
-    Window(u64),
+    Window,
 }
 
 /// A stream of any number of streams.
@@ -78,16 +76,18 @@ struct Streams<R, E> {
     /// `None` between streams.
     engine: Option<E>,
     first: bool,
+    /// What an engine may ask for.
+    memory: u64,
 }
 
 /// At the beginning of an xz stream.
-pub(super) fn xz<R: BufRead + Send>(input: Input<R>) -> impl Decode + use<R> {
-    Streams::<R, Xz> { input, engine: None, first: true }
+pub(super) fn xz<R: BufRead + Send>(input: Input<R>, memory: u64) -> impl Decode + use<R> {
+    Streams::<R, Xz> { input, engine: None, first: true, memory }
 }
 
 /// At the beginning of a bzip2 stream.
-pub(super) fn bzip2<R: BufRead + Send>(input: Input<R>) -> impl Decode + use<R> {
-    Streams::<R, Bzip2> { input, engine: None, first: true }
+pub(super) fn bzip2<R: BufRead + Send>(input: Input<R>, memory: u64) -> impl Decode + use<R> {
+    Streams::<R, Bzip2> { input, engine: None, first: true, memory }
 }
 
 impl<R: BufRead, E: Engine> Streams<R, E> {
@@ -113,7 +113,7 @@ impl<R: BufRead, E: Engine> Streams<R, E> {
         if magic != E::MAGIC {
             return Err(self.garbage(offset));
         }
-        let mut engine = E::new().map_err(|fault| self.fault(fault))?;
+        let mut engine = E::new(self.memory).map_err(|fault| self.fault(fault))?;
         // The magic alone never makes output.
         engine.step(magic, &mut []).map_err(|fault| self.fault(fault))?;
         self.engine = Some(engine);
@@ -122,7 +122,7 @@ impl<R: BufRead, E: Engine> Streams<R, E> {
 
     fn fault(&self, fault: Fault) -> DecodeError {
         match fault {
-            Fault::Window(limit) => DecodeError::Window { format: E::FORMAT, limit },
+            Fault::Window => DecodeError::Window { format: E::FORMAT, limit: self.memory },
             Fault::Damaged(what) => {
                 DecodeError::Damaged { format: E::FORMAT, offset: self.input.offset(), what }
             }
@@ -185,8 +185,8 @@ impl Engine for Xz {
     const MAGIC: &'static [u8] = &[0xfd, b'7', b'z', b'X', b'Z', 0];
     const PADDING_INSIDE: bool = true;
 
-    fn new() -> Result<Self, Fault> {
-        Stream::new_stream_decoder(XZ_MEMORY, 0).map(Self).map_err(Self::fault)
+    fn new(memory: u64) -> Result<Self, Fault> {
+        Stream::new_stream_decoder(memory, 0).map(Self).map_err(Self::fault)
     }
 
     fn step(&mut self, input: &[u8], out: &mut [u8]) -> Result<Step, Fault> {
@@ -203,7 +203,7 @@ impl Engine for Xz {
 impl Xz {
     fn fault(error: LzmaError) -> Fault {
         match error {
-            LzmaError::MemLimit => Fault::Window(XZ_MEMORY),
+            LzmaError::MemLimit => Fault::Window,
             other => Fault::Damaged(other.to_string()),
         }
     }
@@ -216,7 +216,8 @@ impl Engine for Bzip2 {
     const MAGIC: &'static [u8] = b"BZh";
     const PADDING_INSIDE: bool = false;
 
-    fn new() -> Result<Self, Fault> {
+    /// Its window is never more than 900 kB.
+    fn new(_: u64) -> Result<Self, Fault> {
         Ok(Self(::bzip2::Decompress::new(false)))
     }
 

@@ -2,14 +2,15 @@
 //!
 //! A [`SpanDecoder`] enters at a checkpoint and gives one span after the other, so a reader that
 //! goes through a layer in order enters it once and inflates nothing twice. No span comes out
-//! whose digest does not match.
+//! whose digest does not match. What is here was taken before, so any window is allowed that could
+//! have been then.
 
 use std::fs::File;
 use std::io::{self, BufRead, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use super::decode::{self, Checkpoint, Decode, State, Stop, Until};
+use super::decode::{self, Checkpoint, Decode, State, Stop, Until, WINDOW_HIGHEST};
 use super::span::{Access, Span, SpanNo, SpanTable};
 use super::toc::{Toc, TocError};
 use super::{Compression, DecodeError};
@@ -88,7 +89,7 @@ impl SpanDecoder {
             }
         };
         let cursor = Cursor::new(bytes, checkpoint.offset);
-        let stream = decode::enter(toc.header().compression, cursor, &checkpoint)?;
+        let stream = decode::enter(toc.header().compression, cursor, &checkpoint, WINDOW_HIGHEST)?;
         Ok(Self { stream, next: at })
     }
 
@@ -133,7 +134,7 @@ pub(super) fn whole(
     bytes: Arc<dyn CompressedBytes>,
     compression: Compression,
 ) -> Result<Box<dyn Decode>, DecodeError> {
-    decode::begin(compression, Cursor::new(bytes, 0))
+    decode::begin(compression, Cursor::new(bytes, 0), WINDOW_HIGHEST)
 }
 
 /// [`CompressedBytes`] as a stream.

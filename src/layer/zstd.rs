@@ -9,14 +9,10 @@ use std::io::BufRead;
 use zstd::stream::raw::{Decoder, InBuffer, Operation, OutBuffer};
 use zstd::zstd_safe::DParameter;
 
-use super::decode::{Checkpoint, Decode, DecodeError, State, Stop, Until};
+use super::decode::{Checkpoint, Decode, DecodeError, State, Stop, Until, WINDOW_HIGHEST};
 use super::input::{After, Input};
 
 const FORMAT: &str = "zstd";
-
-/// The largest window that a frame may ask for, as a power of two: 128 MiB, which is what
-/// libzstd, and every engine that uses it, allows by default.
-const WINDOW_LOG: u32 = 27;
 
 /// A zstd stream of any number of frames.
 pub(super) struct Zstd<R> {
@@ -25,6 +21,8 @@ pub(super) struct Zstd<R> {
     place: Place,
     /// The beginning of a frame, read to judge it and still to be decoded.
     header: Vec<u8>,
+    /// The largest window that a frame may ask for.
+    limit: u64,
 }
 
 /// What comes next in the input.
@@ -41,11 +39,15 @@ enum Place {
 }
 
 impl<R: BufRead> Zstd<R> {
-    /// At the beginning of a frame.
-    pub(super) fn new(input: Input<R>) -> Result<Self, DecodeError> {
+    /// At the beginning of a frame; windows of more than `limit` are refused.
+    pub(super) fn new(input: Input<R>, limit: u64) -> Result<Self, DecodeError> {
+        let limit = limit.min(WINDOW_HIGHEST);
         let mut decoder = Decoder::new()?;
-        decoder.set_parameter(DParameter::WindowLogMax(WINDOW_LOG))?;
-        Ok(Self { input, decoder, place: Place::Frame { first: true }, header: Vec::new() })
+        // Powers of two alone, from 1 KiB on: what lies between, `check_window` refuses.
+        let power = limit.max(1 << 10).next_power_of_two().ilog2();
+        decoder.set_parameter(DParameter::WindowLogMax(power))?;
+        let place = Place::Frame { first: true };
+        Ok(Self { input, decoder, place, header: Vec::new(), limit })
     }
 
     /// Goes to the next data frame and reads its header.
@@ -115,8 +117,8 @@ impl<R: BufRead> Zstd<R> {
             let bytes = self.take(size)?;
             bytes.iter().rev().fold(0, |sum: u64, byte| sum << 8 | u64::from(*byte)) + bias
         };
-        if window > 1 << WINDOW_LOG {
-            return Err(DecodeError::Window { format: FORMAT, limit: 1 << WINDOW_LOG });
+        if window > self.limit {
+            return Err(DecodeError::Window { format: FORMAT, limit: self.limit });
         }
         Ok(())
     }

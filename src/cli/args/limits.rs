@@ -28,18 +28,21 @@ pub enum Name {
     Unpacked,
     /// Bytes unpacked for each compressed one.
     Ratio,
+    /// Bytes of memory that unpacking a zstd or xz layer may take.
+    Window,
     /// Bytes of names, link texts and attributes of the image.
     Bytes,
     /// Steps through symlinks in the image.
     Steps,
 }
 
-const NAMES: [(&str, Name); 7] = [
+const NAMES: [(&str, Name); 8] = [
     ("entries", Name::Entries),
     ("extension", Name::Extension),
     ("xattrs", Name::Xattrs),
     ("unpacked", Name::Unpacked),
     ("ratio", Name::Ratio),
+    ("window", Name::Window),
     ("bytes", Name::Bytes),
     ("steps", Name::Steps),
 ];
@@ -54,6 +57,7 @@ fn parse(text: &str) -> Result<(Name, u64), String> {
     let highest = match known.1 {
         Name::Extension => Limits::HIGHEST.tar.extension,
         Name::Xattrs => Limits::HIGHEST.tar.xattrs,
+        Name::Window => Limits::HIGHEST.window,
         _ => u64::MAX,
     };
     if number > highest {
@@ -73,6 +77,7 @@ impl RaisedLimits {
                 Name::Xattrs => &mut [&mut layer.tar.xattrs],
                 Name::Unpacked => &mut [&mut layer.unpacked],
                 Name::Ratio => &mut [&mut layer.ratio],
+                Name::Window => &mut [&mut layer.window],
                 Name::Bytes => &mut [&mut merge.bytes],
                 Name::Steps => &mut [&mut merge.steps],
             };

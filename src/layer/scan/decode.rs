@@ -45,7 +45,7 @@ pub(super) fn run(
         outlets.diff = None;
     }
     let run = Run {
-        decoder: decode::begin(compression, stream).map_err(error)?,
+        decoder: decode::begin(compression, stream, limits.window).map_err(error)?,
         cutter: Cutter::new(compression),
         pool: Pool::new(DECODED, CHUNK),
         outlets,

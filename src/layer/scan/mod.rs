@@ -40,6 +40,7 @@ use std::thread::{Builder, Scope, ScopedJoinHandle};
 use self::buffer::{Buffer, Pool};
 use self::decode::Outlets;
 use self::survey::Survey;
+use super::decode::{WINDOW, WINDOW_HIGHEST};
 use super::tar::{self, TarError};
 use super::toc::{Found, TocWriter};
 use super::{Compression, DecodeError};
@@ -76,22 +77,31 @@ pub struct Limits {
     pub ratio: u64,
     /// Uncompressed bytes that are free of `ratio`.
     pub ratio_from: u64,
+    /// Bytes of memory that a zstd or xz stream may ask for.
+    pub window: u64,
 }
 
 impl Limits {
     /// The highest there are, for a layer that was taken before: whoever pulled it may have raised
-    /// any of them. What bounds memory stays, since the bytes may have been damaged since.
+    /// any of them. What bounds memory stays bounded, since the bytes may have been damaged since.
     pub const HIGHEST: Self = Self {
         tar: tar::Limits { entries: u64::MAX, extension: 64 << 20, xattrs: 64 << 20 },
         unpacked: u64::MAX,
         ratio: u64::MAX,
         ratio_from: u64::MAX,
+        window: WINDOW_HIGHEST,
     };
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { tar: tar::Limits::default(), unpacked: 64 << 30, ratio: 1000, ratio_from: 64 << 20 }
+        Self {
+            tar: tar::Limits::default(),
+            unpacked: 64 << 30,
+            ratio: 1000,
+            ratio_from: 64 << 20,
+            window: WINDOW,
+        }
     }
 }
 
