@@ -199,6 +199,52 @@ fn a_link_to_itself() {
     assert_eq!(server.requests().len(), 1);
 }
 
+/// A list whose every page, told by its number, names a next one; the error, and the requests.
+fn endless(page: impl Fn(usize) -> (String, String) + Send + Sync + 'static) -> (String, usize) {
+    let server = serve(&Image::small(), move |request| {
+        let number = request.target.split("last=").nth(1).and_then(|last| last.parse().ok());
+        let (names, next) = page(number.unwrap_or(0));
+        let link = format!("<{}?{next}>; rel=\"next\"", request.path());
+        let body = format!(r#"{{"repositories":[{names}],"tags":[{names}]}}"#);
+        Some(Reply::new(200, body).with("Link", &link))
+    });
+    let error = registry(&server).catalog().expect_err("an endless catalog").to_string();
+    let requests = server.requests().len();
+    assert!(registry(&server).tags("test/image").is_err(), "nor tags");
+    (error, requests)
+}
+
+#[test]
+fn a_list_that_never_ends() {
+    let (error, requests) = endless(|n| (format!("\"r{n}\""), format!("last={}", (n + 1) % 3)));
+    assert!(error.contains("leads back to a page before it"), "{error}");
+    assert_eq!(requests, 4, "the last is the first one under another address");
+    for names in ["\"same\"", ""] {
+        let (error, requests) = endless(|n| (names.to_owned(), format!("last={}", n + 1)));
+        assert!(error.contains("10 pages in a row without a new name"), "{error}");
+        assert!(requests <= 11, "{requests}");
+    }
+}
+
+#[test]
+fn pages_without_names_between_others() {
+    let server = serve(&Image::small(), |request| {
+        let (names, next) = match request.target.split("last=").nth(1) {
+            None => ("\"a\"", Some("1")),
+            Some("1") => ("", Some("2")),
+            Some("2") => ("\"a\"", Some("3")),
+            _ => ("\"b\"", None),
+        };
+        let reply = Reply::new(200, format!(r#"{{"repositories":[{names}]}}"#));
+        let link = next.map(|n| format!("<{}?last={n}>; rel=next", request.path()));
+        Some(match link {
+            Some(link) => reply.with("Link", &link),
+            None => reply,
+        })
+    });
+    assert_eq!(registry(&server).catalog().expect("all pages"), ["a", "b"]);
+}
+
 #[test]
 fn a_link_to_another_host() {
     let elsewhere = serve(&Image::small(), |_| Some(Reply::new(200, "{}")));
