@@ -86,6 +86,34 @@ fn a_closed_pipe_is_silent() {
 }
 
 #[test]
+fn a_full_disk_is_an_error_of_help_too() {
+    let home = home();
+    for words in ["ls", "--version", "--help", "help ls", "pull --help"] {
+        let line = format!("$SHALE {words} > /dev/full; echo status $? >&2");
+        let said = home.run(home.program("sh").env("SHALE", SHALE).args(["-c", &line]), "");
+        let wanted = "shale: standard output: No space left on device (os error 28)\nstatus 1\n";
+        assert_eq!(said.stderr, wanted, "{words}");
+    }
+}
+
+#[test]
+fn an_id_that_is_not_there_is_not_offered_to_be_pulled() {
+    let home = home();
+    let said = home.fails(1, &["inspect", "sha256:ab"]);
+    assert!(said.contains("no such image: sha256:ab") && !said.contains("shale pull"), "{said}");
+    assert!(said.contains("hint: `shale ls` lists"), "{said}");
+    assert!(home.fails(1, &["inspect", "nope:ab"]).contains("`shale pull nope:ab`"));
+}
+
+#[test]
+fn prune_takes_one_moment() {
+    let home = home();
+    let said = home.fails(1, &["prune", "-f", "--filter", "until=1h", "--filter", "until=2h"]);
+    assert!(said.contains("more than one until filter specified"), "{said}");
+    home.ok(&["prune", "-f", "--filter", "until=1h", "--filter", "until=1h"]);
+}
+
+#[test]
 fn prune_asks() {
     for (typed, gone) in [("y\n", true), ("Y\n", true), ("n\n", false), ("\n", false)] {
         let home = home();

@@ -249,3 +249,29 @@ fn limits_can_be_raised_and_stay_raised_for_what_was_pulled() {
         assert!(!output.status.success() && said.contains(why), "{limit}: {said}");
     }
 }
+
+/// A zstd frame that asks for 256 MiB and holds `tar` as it is, in one block.
+fn frame_of_a_large_window(tar: &[u8]) -> Vec<u8> {
+    let block = (u32::try_from(tar.len()).unwrap() << 3) | 1;
+    [&[0x28, 0xb5, 0x2f, 0xfd, 0, 18 << 3][..], &block.to_le_bytes()[..3], tar].concat()
+}
+
+#[test]
+fn a_window_can_be_raised_and_stays_raised_for_what_was_pulled() {
+    let tar = tar_of(&[file("a"), file("b")]);
+    let blob = frame_of_a_large_window(&tar);
+    let media_type = "application/vnd.oci.image.layer.v1.tar+zstd";
+    let odd = Odd::new(&[Layer { media_type, blob, tar }]);
+    let (status, said) = odd.refused();
+    assert_eq!(status, Some(1));
+    assert!(said.contains("a window of more than 134217728 bytes (limit `window`)"), "{said}");
+    assert!(said.contains("hint: ") && said.contains("`--limit window=NUMBER`"), "{said}");
+    odd.output(&["pull", "-q", "--limit", "window=268435456", &odd.image()]);
+    for tables in ["toc", "tree", "seekable", "content"] {
+        let _ = fs::remove_dir_all(odd.store.path.join(tables));
+    }
+    assert!(odd.output(&["files", &odd.image()]).ends_with("a\n/b\n"));
+    assert_eq!(odd.output(&["cat", &odd.image(), "/a"]), "bytes");
+    assert!(odd.output(&["export", &odd.image()]).contains("bytes"));
+    odd.output(&["verify", "--deep"]);
+}

@@ -72,6 +72,16 @@ impl Filters {
         Ok(greatest)
     }
 
+    /// Refuses several different values of a key, as Docker does where it acts on them.
+    pub fn at_most_one(&self, key: &str) -> Result<(), Error> {
+        let mut values = self.values(key);
+        let first = values.next();
+        if values.any(|value| Some(value) != first) {
+            return Err(Error::failed(format!("--filter: more than one {key} filter specified")));
+        }
+        Ok(())
+    }
+
     /// The earliest moment of `until=`.
     fn until(&self) -> Result<Option<Time>, Error> {
         let now = Time::now();
@@ -184,6 +194,8 @@ mod tests {
         }
         let both = filters(&["dangling=1", "Dangling=true"]).expect("parses");
         assert_eq!(both.boolean("dangling").expect("no conflict"), Some(true));
+        let several = filters(&["until=1h", "until=1h", "label=a", "label=b"]).expect("parses");
+        assert!(several.at_most_one("until").is_ok() && several.at_most_one("label").is_err());
         assert!(filters(&["until=later"]).expect("parses").until().is_err());
     }
 

@@ -1,11 +1,12 @@
 //! What is said of words that are no command line: clap's text, and for the slips of people who
 //! come from Docker a line that helps.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::error::status;
+use super::error::{Error, status};
+use super::output::{ColorChoice, Output};
 
 /// Docker's commands that are not here, and what to do instead.
 const ELSEWHERE: [(&[&str], &str); 4] = [
@@ -25,9 +26,11 @@ const ELSEWHERE: [(&[&str], &str); 4] = [
 /// Says what is wrong. Help goes to standard output and is no error. Returns the exit status.
 pub fn refuse(error: &clap::Error) -> u8 {
     if !error.use_stderr() {
+        let printed = error.print().and_then(|()| io::stdout().flush());
+        let Err(failed) = printed.map_err(Error::stdout) else { return 0 };
         // Help that nobody reads any more is no error either.
-        let _ = error.print();
-        return 0;
+        Output::new(ColorChoice::Auto, false).error(&failed);
+        return failed.status();
     }
     // Nor can anything be done about messages that nobody reads.
     let _ = std::io::stderr().write_all(text(error).as_bytes());

@@ -78,6 +78,7 @@ pub fn tag(context: &mut Context, args: &Tag) -> Result<(), Error> {
 /// `shale prune`
 pub fn prune(context: &mut Context, args: &PruneArgs) -> Result<(), Error> {
     let filters = Filters::parse(&args.filter, &PRUNE_KEYS)?;
+    filters.at_most_one("until")?;
     let filter = ImageFilter::new(filters, context)?;
     let all = args.all || filter.dangling == Some(false);
     if !args.force && !confirm(context, all)? {

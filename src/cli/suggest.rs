@@ -15,6 +15,8 @@ pub fn explain(store: &Store, text: &str, error: StoreError) -> Error {
     }
     match text.parse::<Reference>() {
         Err(_) if is_id(text) => error.into(),
+        // The beginning of an ID, which no registry knows.
+        Ok(_) if text.starts_with("sha256:") && is_id(text) => error.into(),
         Err(why) => Error::failed(format!("no such image: {why}")),
         Ok(wanted) => {
             let names = store.names().unwrap_or_default();
