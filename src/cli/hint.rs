@@ -29,7 +29,7 @@ pub fn store(error: &StoreError) -> Option<String> {
         StoreError::NotAStore { .. } => {
             "choose an empty or missing directory with `--root`".to_owned()
         }
-        StoreError::Damaged { .. } => "`shale verify --repair` makes it again".to_owned(),
+        StoreError::Damaged { .. } => "`shale verify --repair` sets it right".to_owned(),
         StoreError::MissingBlob { .. }
         | StoreError::DigestMismatch { .. }
         | StoreError::SizeMismatch { .. } => "pull the image again to heal it".to_owned(),
