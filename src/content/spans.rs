@@ -13,7 +13,7 @@
 //! A flight ends whatever happens, even a panic, because its [`Job`] ends it when dropped; nobody
 //! who flies waits for another flight. So no wait is for ever.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,8 +51,6 @@ struct State {
     bytes: usize,
     budget: Budget<Key>,
     flights: HashMap<Key, Arc<Flight>>,
-    /// Those that were decoded ahead, or are being, and that nobody wanted yet.
-    ahead: HashSet<Key>,
     /// The one parked last is last.
     parked: Vec<Parked>,
     /// Small decoders that are parked at once: as many streams can be read by turns.
@@ -110,7 +108,6 @@ impl Spans {
             bytes: 0,
             budget: Budget::new(most),
             flights: HashMap::new(),
-            ahead: HashSet::new(),
             parked: Vec::new(),
             streams,
         };
@@ -172,13 +169,10 @@ impl Spans {
             if decoder.is_none() && !layer.is_kept(wanted) {
                 return;
             }
-            state.ahead.insert(key);
             self.job(&mut state, layers, layer, decoder, wanted..=wanted, stats)
         };
         // A reader that wants it meets the error itself.
-        if job.fly().is_err() {
-            self.lock().ahead.remove(&key);
-        }
+        drop(job.fly());
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -194,7 +188,6 @@ impl Spans {
         stats: &'a Stats,
     ) -> Plan<'a> {
         let mut state = self.lock();
-        state.ahead.remove(&(layer.number, wanted));
         if let Some(span) = state.cache.get(&(layer.number, wanted)) {
             return Plan::Have(Arc::clone(span));
         }
@@ -279,12 +272,7 @@ impl State {
             gone.push(old);
         }
         while self.bytes > self.budget.limit() && self.cache.len() > 1 {
-            let oldest = self.cache.peek_lru().map(|(key, _)| *key);
-            if oldest.is_some_and(|key| self.ahead.contains(&key)) && self.budget.grow() {
-                continue;
-            }
             let Some((key, old)) = self.cache.pop_lru() else { break };
-            self.ahead.remove(&key);
             self.budget.gone(key);
             self.bytes -= old.len();
             gone.push(old);
