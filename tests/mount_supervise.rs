@@ -100,8 +100,10 @@ fn unmounted_before_it_is_replaced_it_stays_unmounted() {
     signal(supervisor, Signal::STOP);
     kill(&record, Signal::KILL);
     wait_for("the server to die", || is_gone(&record));
-    let listed = mount::list(&bench.store()).unwrap();
-    assert_eq!(listed[0].state, State::Restarting);
+    // Its lock goes with the last of its threads, a moment later.
+    wait_for("the lock to go", || {
+        mount::list(&bench.store()).unwrap()[0].state == State::Restarting
+    });
     assert!(mount::clean(&bench.store()).unwrap().is_empty(), "prune leaves it alone");
     let said = bench.umount();
     signal(supervisor, Signal::CONT);
