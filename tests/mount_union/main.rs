@@ -45,6 +45,12 @@ fn check(layers: &[Vec<Item>]) {
 /// takes more than one request to read.
 fn writable(mut item: Item) -> Item {
     item.xattrs.retain(|_, value| !value.is_empty());
+    // An entry that is hidden may be a link to anything, but a tar's link has a target.
+    if let What::HardLink(target) | What::Symlink(target) = &mut item.what
+        && target.is_empty()
+    {
+        target.push(b'.');
+    }
     if let What::File(bytes) = &mut item.what
         && bytes.len() == 3
     {
