@@ -22,10 +22,14 @@ struct Terminal {
 }
 
 impl Terminal {
+    /// Nothing but the command is on it: a shell around it, whichever the user has, would get the
+    /// keys too, and may end by them.
     fn start(command: &str) -> Self {
+        let command = format!("exec {command}");
         let mut script = Command::new("script")
-            .args(["--quiet", "--flush", "--return", "--command", command, "/dev/null"])
+            .args(["--quiet", "--flush", "--return", "--command", &command, "/dev/null"])
             .env("TERM", "vt100")
+            .env("SHELL", "/bin/sh")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
