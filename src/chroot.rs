@@ -138,7 +138,7 @@ pub fn run(
     let limited = identities == Some(identity::Identities::Single);
     let squashed = limited.then_some(0);
     let shown = fs::View { mask_suid: unprivileged, uid: squashed, gid: squashed };
-    let content = Content::open(store.clone(), view.layers, content::Options::default());
+    let content = Content::open(store.clone(), view.layers, content::Options::for_command());
     let file_system = Arc::new(ImageFs::new(view.tree, content, shown));
     let connection = mount_image(&scratch, image)?;
     let guardian = Guardian::this().map_err(ChrootError::Process)?;

@@ -47,6 +47,22 @@ fn chroot_shows_the_image_and_forgets_changes() {
 }
 
 #[test]
+fn what_a_command_read_is_extracted_for_its_next_run() {
+    let Some(corpus) = Corpus::find() else { return };
+    let store = TestDir::new("store");
+    for _ in 0..2 {
+        let (code, out, error) = run(&store, &corpus, &["IMAGE", "cat", "/etc/debian_version"]);
+        assert_eq!(code, 0, "{error}");
+        let objects = store.path.join("content/blake3");
+        let object = fs::read(objects.join(blake3::hash(out.as_bytes()).to_hex().as_str()));
+        assert!(object.unwrap().starts_with(out.as_bytes()));
+        let left = fs::read_dir(&objects).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(left.filter(|name| name.as_encoded_bytes().starts_with(b".")).count(), 0);
+    }
+    assert_eq!(shale(&store).arg("verify").output().unwrap().status.code(), Some(0));
+}
+
+#[test]
 fn chroot_passes_statuses_on_and_says_what_is_missing() {
     let Some(corpus) = Corpus::find() else { return };
     let store = TestDir::new("store");

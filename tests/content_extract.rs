@@ -243,6 +243,62 @@ fn unmounting_does_not_wait_for_extraction() {
     assert!(left.is_empty(), "{left:?}");
 }
 
+#[test]
+fn what_a_command_read_is_there_for_its_next_run() {
+    let group = 64 << 10;
+    let sizes = [1, 1000, group - 1, group, group + 1, 2 * group - 1, 2 * group, 3 * MIB, 2 * MIB];
+    let image = Image::new(&[layer(11, &sizes)]);
+    {
+        let content = image.open(Options::for_command());
+        let (touched, whole) = image.files.split_last().expect("files");
+        for file in whole {
+            assert!(read_whole(&content, file, 128 << 10) == image.bytes(file));
+        }
+        read(&content, touched, MIB as u64, 4096);
+    }
+    assert_eq!(objects(&image), image.files.len());
+    let content = image.open(Options::for_command());
+    for file in &image.files {
+        let object = fs::File::open(image.object(file)).expect("an object");
+        object::check(object, file.content).expect("a good object");
+        assert!(read_whole(&content, file, 50_000) == image.bytes(file));
+    }
+    assert_eq!(content.stats().bytes_decoded.load(Relaxed), 0);
+    // A damaged one is found out and made again.
+    let small = &image.files[1];
+    let mut flipped = fs::read(image.object(small)).expect("an object");
+    flipped[999] ^= 1;
+    for bad in [&b""[..], &[7; 1000], &[7; 1016], &flipped] {
+        fs::write(image.object(small), bad).expect("room");
+        let damaged = fs::File::open(image.object(small)).expect("it is there");
+        object::check(damaged, small.content).expect_err("a damaged object");
+        let content = image.open(Options::for_command());
+        assert!(read_whole(&content, small, 1000) == image.bytes(small));
+        drop(content);
+        assert!(fs::metadata(image.object(small)).expect("made again").len() == 1016);
+    }
+}
+
+#[test]
+fn what_is_kept_for_the_next_run_is_bounded() {
+    const SIZE: usize = 900 << 10;
+    let mut builder = tar::Builder::new(Vec::new());
+    for number in 0..80_u8 {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(SIZE as u64);
+        header.set_cksum();
+        builder.append_data(&mut header, format!("f{number}"), &[number; SIZE][..]).expect("room");
+    }
+    let image = Image::new(&[blob(1, &Arc::new(builder.into_inner().expect("in memory")))]);
+    let content = image.open(Options::for_command());
+    for file in &image.files {
+        read_whole(&content, file, 128 << 10);
+    }
+    drop(content);
+    let most = (64 << 20) / SIZE + 1;
+    assert!((1..=most).contains(&objects(&image)), "{} objects", objects(&image));
+}
+
 fn drafts(directory: &Path) -> Vec<std::ffi::OsString> {
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
     entries

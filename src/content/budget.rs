@@ -42,10 +42,15 @@ pub(super) struct Budget<K> {
 }
 
 impl<K: PartialEq> Budget<K> {
-    /// Never more than `most` bytes.
+    /// Never more than `most` bytes, few while they are enough.
     pub(super) fn new(most: usize) -> Self {
         let least = most.min(CALM);
-        Self { limit: least, least, most, weight: 0, gone: VecDeque::new() }
+        Self { limit: least, least, ..Self::fixed(most) }
+    }
+
+    /// Always so many bytes, for who reads for a moment only and has no time to find out.
+    pub(super) fn fixed(bytes: usize) -> Self {
+        Self { limit: bytes, least: bytes, most: bytes, weight: 0, gone: VecDeque::new() }
     }
 
     /// Bytes that may be kept now.

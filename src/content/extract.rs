@@ -8,6 +8,13 @@
 //! again only when there is time. Files of which only parts are read are not extracted; those read
 //! out of order, as a program's pages are, count as wanted when half of their bytes were served.
 //!
+//! A command in a chroot is served for a moment only, and then again, from a mount of its own each
+//! time. There ([`super::Options::for_the_next`]) every file is worth keeping, because what a command
+//! touches first it will touch first again: the thread extracts each beside the reader, whom the
+//! spans help too, and the rest at the end. Measured on `python3 -c pass` of the image `python`: its
+//! first start takes 97 ms instead of 137, the later ones 36 instead of 91. There is a limit, so that
+//! a command that reads everything does not write everything.
+//!
 //! An object that turns out damaged is removed, and the spans serve its bytes.
 
 use std::num::NonZeroUsize;
@@ -25,10 +32,10 @@ use crate::store::{Derived, Draft, Store};
 use crate::tree::FileData;
 
 /// Objects whose state is known; the open ones among them have a file descriptor each.
-const KNOWN: NonZeroUsize = NonZeroUsize::new(64).expect("not zero");
+const KNOWN: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
 
 /// Files that are being extracted at once; the one that was read the longest ago gives way.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 64;
 
 /// Requests of one reader may come in another order than it made them: this far ahead of the
 /// rest, in bytes, is still in order.
@@ -36,6 +43,15 @@ const DISORDER: u64 = 1 << 20;
 
 /// No read for this long is an occasion to decode.
 const QUIET: Duration = Duration::from_millis(200);
+
+/// Files of this many bytes and more are always worth extracting.
+pub(super) const LARGE: u64 = 1 << 20;
+
+/// How many bytes of objects are made for the next mount.
+const FOR_THE_NEXT: u64 = 64 << 20;
+
+/// A file of at most so many bytes is extracted as soon as a command touches it.
+const BESIDE_THE_READER: u64 = 16 << 20;
 
 /// What is known of an object.
 #[derive(Debug, Clone)]
@@ -121,7 +137,7 @@ fn hex(content: ContentId) -> impl std::fmt::Display {
 
 /// The thread's work: follows the readers until `served` ends.
 pub(super) fn follow(shared: &Arc<Shared>, served: &Receiver<Served>) {
-    let mut extraction = Extraction { shared, jobs: Vec::new(), broken: false };
+    let mut extraction = Extraction { shared, jobs: Vec::new(), made: 0, broken: false };
     let mut reads = 0;
     let mut patience = Duration::MAX;
     loop {
@@ -129,11 +145,11 @@ pub(super) fn follow(shared: &Arc<Shared>, served: &Receiver<Served>) {
             Ok(served) => {
                 extraction.note(&served);
                 extraction.take_from_cache();
-                patience = QUIET;
+                patience = if extraction.is_for_the_next() { Duration::ZERO } else { QUIET };
             }
             Err(RecvTimeoutError::Timeout) => {
                 let now = shared.stats.reads.load(Relaxed);
-                let quiet = now == reads;
+                let quiet = now == reads || extraction.is_for_the_next();
                 reads = now;
                 patience = match (extraction.next_whole(), quiet) {
                     (None, _) => Duration::MAX,
@@ -145,7 +161,14 @@ pub(super) fn follow(shared: &Arc<Shared>, served: &Receiver<Served>) {
                     }
                 };
             }
-            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Disconnected) => {
+                while extraction.is_for_the_next()
+                    && let Some(at) = extraction.next_whole()
+                {
+                    extraction.step(at);
+                }
+                return;
+            }
         }
     }
 }
@@ -154,6 +177,8 @@ struct Extraction<'a> {
     shared: &'a Arc<Shared>,
     /// The one read last is last.
     jobs: Vec<Job>,
+    /// Bytes of the objects made.
+    made: u64,
     /// Objects cannot be written.
     broken: bool,
 }
@@ -176,10 +201,18 @@ impl Job {
 }
 
 impl Extraction<'_> {
+    /// Whether files of any size are extracted, at the end at the latest.
+    fn is_for_the_next(&self) -> bool {
+        self.shared.options.for_the_next && self.made < FOR_THE_NEXT
+    }
+
     /// Takes notice of a range that was served.
     fn note(&mut self, served: &Served) {
         // What readers told before they saw the object may come after it was made.
         if self.broken || self.shared.objects.is_open(served.content) {
+            return;
+        }
+        if served.size < LARGE && !self.is_for_the_next() {
             return;
         }
         let at = self.jobs.iter().position(|job| job.file.content == served.content);
@@ -194,7 +227,8 @@ impl Extraction<'_> {
         if served.from <= job.reached + DISORDER {
             job.reached = job.reached.max(served.to);
         }
-        if job.served.saturating_mul(2) >= job.file.size {
+        let wanted = self.is_for_the_next() && job.file.size <= BESIDE_THE_READER;
+        if wanted || job.served.saturating_mul(2) >= job.file.size {
             job.reached = job.file.size;
         }
         if self.jobs.len() >= AT_ONCE {
@@ -243,10 +277,13 @@ impl Extraction<'_> {
             return true;
         }
         let job = self.jobs.remove(at);
-        if let Some(writer) = job.writer
-            && let Err(error) = publish(self.shared, &job.file, writer)
-        {
-            log::warn!("extracted file blake3:{}: {error}", hex(job.file.content));
+        if let Some(writer) = job.writer {
+            match publish(self.shared, &job.file, writer) {
+                Ok(()) => self.made += job.file.size,
+                Err(error) => {
+                    log::warn!("extracted file blake3:{}: {error}", hex(job.file.content));
+                }
+            }
         }
         if self.broken {
             self.jobs.clear();
@@ -294,8 +331,7 @@ fn publish(
 ) -> Result<(), Box<dyn std::error::Error>> {
     let draft = writer.finish(file.content)?;
     let store = shared.layers.store();
-    // Opened anew: what publishing gives back is locked for as long as it is open.
-    drop(store.publish_derived(Derived::Content, file.content.0, draft)?);
+    store.publish_unsynced(Derived::Content, file.content.0, draft)?;
     let there = store.open_derived(Derived::Content, file.content.0)?;
     let there = there.ok_or("removed right after it was written")?;
     let object = Object::open(there, file.content, file.size)?;

@@ -35,7 +35,7 @@ const PARKED_LARGE: usize = 1;
 const SPARE: usize = 2;
 
 /// Which span of which layer.
-type Key = (u32, SpanNo);
+pub(super) type Key = (u32, SpanNo);
 
 /// The cache of decoded spans.
 #[derive(Debug)]
@@ -100,13 +100,13 @@ enum Plan<'a> {
 }
 
 impl Spans {
-    /// A cache of at most `most` bytes (one span is always kept, whatever its size), for so many
-    /// `streams` read by turns.
-    pub(super) fn new(most: usize, streams: usize) -> Self {
+    /// A cache of so many bytes (one span is always kept, whatever its size), for so many `streams`
+    /// read by turns.
+    pub(super) fn new(budget: Budget<Key>, streams: usize) -> Self {
         let state = State {
             cache: LruCache::unbounded(),
             bytes: 0,
-            budget: Budget::new(most),
+            budget,
             flights: HashMap::new(),
             parked: Vec::new(),
             streams,

@@ -220,6 +220,20 @@ impl Store {
         draft.publish(&path)
     }
 
+    /// As [`Store::publish_derived`] for a file that is checked whenever it is read and can be made
+    /// again: not synced, so a crash of the machine may leave it damaged.
+    pub fn publish_unsynced(
+        &self,
+        kind: Derived,
+        key: impl Into<Key>,
+        draft: Draft,
+    ) -> Result<(), StoreError> {
+        let path = self.derived_path(kind, &key.into());
+        self.make_room(&path)?;
+        drop(draft.publish_for_now(&path)?);
+        Ok(())
+    }
+
     /// Writes a derived file whole. After a crash it is there whole or not at all.
     pub fn put_derived(
         &self,

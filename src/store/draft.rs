@@ -83,8 +83,8 @@ impl Draft {
         self.publish_for_now(target)
     }
 
-    /// As [`Draft::publish`] for what means nothing after a crash of the machine, which may leave
-    /// it empty: nothing is synced.
+    /// As [`Draft::publish`] without syncing, for what means nothing after a crash of the machine,
+    /// or is not trusted: that may leave it empty.
     pub(super) fn publish_for_now(mut self, target: &Path) -> Result<File, StoreError> {
         let renamed = match self.disk.rename(&self.path, target) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
