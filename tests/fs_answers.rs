@@ -279,3 +279,77 @@ fn every_request_is_counted_by_its_kind() {
     }
     assert_eq!(fs.counters().total(), 15);
 }
+
+/// Reads these files one after the other; the batches that this gives rise to.
+fn batches(fs: &ImageFs<sample::Memory>, paths: &[String]) -> Vec<Vec<Ino>> {
+    let mut batches = Vec::new();
+    for path in paths {
+        let ino = walk(fs, path).ino;
+        match fs.come_to(ino) {
+            Some(batch) => batches.push(batch),
+            None => fs.left(ino),
+        }
+    }
+    batches
+}
+
+#[test]
+fn who_walks_gets_the_next_files_in_growing_batches() {
+    let mut sample = Sample::new();
+    sample.file("a", b"x");
+    sample.dir("d");
+    let paths: Vec<_> = (100..400).map(|number| format!("d/{number}")).collect();
+    for (number, path) in paths.iter().enumerate() {
+        sample.file(path, &vec![b'x'; number]);
+        sample.symlink(&format!("{path}-link"), "x");
+    }
+    sample.file("d/zz", &[b'x'; 300 << 10]);
+    sample.dir("e");
+    sample.file("e/f", b"last");
+    let fs = sample.fs();
+    let ino = |path: &str| walk(&fs, path).ino;
+    // What the kernel was sent is read without a message.
+    let (mut sent, mut messages) = (Vec::new(), 0);
+    for path in ["a"].into_iter().chain(paths.iter().map(String::as_str)).chain(["d/zz", "e/f"]) {
+        if sent.contains(&ino(path)) || path == "d/100" {
+            continue;
+        }
+        messages += 1;
+        match fs.come_to(ino(path)) {
+            Some(batch) => sent.extend(batch),
+            None => fs.left(ino(path)),
+        }
+    }
+    assert!((10..30).contains(&messages), "{messages}");
+    assert!(!sent.contains(&ino("d/100")), "an empty file");
+    assert!(!sent.contains(&ino("d/zz")), "a large one");
+    let mut once = sent.clone();
+    once.dedup();
+    assert_eq!(once, sent, "nothing twice");
+    assert_eq!(sent.len() + messages, 302, "all but the empty one are read");
+}
+
+#[test]
+fn who_does_not_walk_gets_nothing() {
+    let mut sample = Sample::new();
+    let paths: Vec<_> = (0..50).map(|number| format!("f{number:02}")).collect();
+    for path in &paths {
+        sample.file(path, b"x");
+    }
+    let backwards: Vec<_> = paths.iter().rev().cloned().collect();
+    assert_eq!(batches(&sample.fs(), &backwards), Vec::<Vec<Ino>>::new());
+    let fs = sample.fs();
+    let others: Vec<_> = paths.iter().step_by(2).cloned().collect();
+    assert_eq!(batches(&fs, &others), Vec::<Vec<Ino>>::new());
+    // The kernel does not know a file of the batch: the walk goes on where it comes to it.
+    let fs = sample.fs();
+    assert_eq!(batches(&fs, &paths[10..12])[0].len(), 3);
+    let unknown = walk(&fs, &paths[13]).ino;
+    fs.too_early(unknown);
+    assert_eq!(batches(&fs, &paths[12..14]).len(), 1);
+    for ino in [Ino(0), Ino(u64::MAX), Ino::ROOT] {
+        fs.left(ino);
+        fs.too_early(ino);
+        assert_eq!(fs.come_to(ino), None);
+    }
+}

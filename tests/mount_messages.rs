@@ -81,6 +81,30 @@ fn a_file_read_again_costs_nothing_not_even_an_open() {
 }
 
 #[test]
+fn who_reads_file_after_file_gets_most_of_them_unasked() {
+    let Some(_alone) = can_mount() else { return };
+    let mounted = Mounted::new(&many());
+    run("find", &["."], mounted.path());
+    let mut names: Vec<_> = (0..30).map(|number| format!("d{number}")).collect();
+    names.sort();
+    let mut files: Vec<_> = (0..20).map(|number| format!("f{number}")).collect();
+    files.sort();
+    let read = || {
+        for (directory, file) in names.iter().flat_map(|name| files.iter().map(move |f| (name, f)))
+        {
+            let text = fs::read_to_string(mounted.join(format!("{directory}/{file}"))).unwrap();
+            assert_eq!(text, format!("{} {}", &directory[1..], &file[1..]));
+            // A reader that does something with it, on a machine that does something else.
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    let messages = cost(mounted.fs.counters(), read);
+    let reads = messages.iter().find(|(kind, _)| *kind == Request::Read).unwrap().1;
+    let sent = mounted.fs.counters().files_sent();
+    assert!(reads < 300 && reads + sent >= 600, "{reads} read, {sent} sent");
+}
+
+#[test]
 fn an_absent_name_is_asked_for_once() {
     let Some(_alone) = can_mount() else { return };
     let mounted = Mounted::new(&many());

@@ -22,7 +22,6 @@ mod layers;
 pub mod object;
 mod spans;
 mod stats;
-mod worker;
 
 pub use stats::Stats;
 
@@ -34,11 +33,12 @@ use self::budget::Budget;
 use self::extract::{Objects, Served};
 use self::layers::{Layer, Layers};
 use self::spans::Spans;
-use self::worker::Worker;
+
 use crate::layer::Extent;
 use crate::layer::span::SpanNo;
 use crate::oci::Digest;
 use crate::store::{BlobId, Store};
+use crate::sys::worker::Worker;
 use crate::tree::FileData;
 
 /// Spans that may wait for the read-ahead thread.

@@ -83,6 +83,7 @@ impl Request {
 pub struct Counters {
     requests: [AtomicU64; Request::ALL.len()],
     bytes_read: AtomicU64,
+    files_sent: AtomicU64,
 }
 
 impl Counters {
@@ -97,6 +98,16 @@ impl Counters {
     /// `bytes` more were handed to readers.
     pub fn count_bytes(&self, bytes: usize) {
         self.bytes_read.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// One more file was sent before the kernel asked for it.
+    pub fn count_sent(&self) {
+        self.files_sent.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Files sent before the kernel asked for them.
+    pub fn files_sent(&self) -> u64 {
+        self.files_sent.load(Ordering::Relaxed)
     }
 
     /// How many of `kind` there were.

@@ -35,7 +35,8 @@ impl Figures {
             .iter()
             .map(|kind| (format!("{REQUESTS}{}", kind.name()), counters.of(*kind)));
         let content = content.into_iter().map(|(name, value)| (name.to_owned(), value));
-        Self(requests.chain(content).collect())
+        let sent = ("files_sent_ahead".to_owned(), counters.files_sent());
+        Self(requests.chain(content).chain([sent]).collect())
     }
 
     /// From an answer. Lines that are no figures are left out.
@@ -100,7 +101,10 @@ mod tests {
         assert_eq!((figures.get("requests_read"), figures.get("bytes_served")), (1, u64::MAX));
         assert_eq!(figures.get("of a later version"), 0);
         assert_eq!(figures.requests().count(), Request::ALL.len());
-        assert_eq!(figures.content().collect::<Vec<_>>(), [("bytes_served", u64::MAX)]);
+        assert_eq!(
+            figures.content().collect::<Vec<_>>(),
+            [("bytes_served", u64::MAX), ("files_sent_ahead", 0),]
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! a name is reported absent only when the table says so; damage is an error that is also logged,
 //! naming the digest. Knows no type of the FUSE crate, so all of it can be tested without a kernel.
 
+mod ahead;
 mod attributes;
 mod counters;
 mod error;
@@ -19,6 +20,7 @@ mod xattr;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+pub use ahead::Batch;
 pub use attributes::{Attr, BLOCK_SIZE, Ino, Statfs, View};
 pub use counters::{Counters, Request};
 pub use error::Error;
@@ -26,6 +28,7 @@ pub use figures::{FIGURES, FIGURES_ROOM, Figures};
 pub use seek::Seek;
 pub use xattr::{Fit, Provenance};
 
+use self::ahead::Ahead;
 use crate::content::{Content, ContentError};
 use crate::layer::Kind;
 use crate::tree::{FileData, ImageTree, RowNo};
@@ -91,6 +94,7 @@ pub struct ImageFs<C = Content> {
     view: View,
     provenance: Option<Provenance>,
     counters: Counters,
+    ahead: Ahead,
     damage_lines: AtomicU32,
 }
 
@@ -103,6 +107,7 @@ impl<C: FileBytes> ImageFs<C> {
             view,
             provenance: None,
             counters: Counters::default(),
+            ahead: Ahead::default(),
             damage_lines: AtomicU32::new(0),
         }
     }

@@ -21,6 +21,7 @@ use fuser::{
     TimeOrNow, WriteFlags,
 };
 
+use super::ahead::Sender;
 use super::convert::{ABSENT, errno, file_attr, file_type};
 use super::session::negotiate;
 use crate::fs::{BLOCK_SIZE, FileBytes, Fit, ImageFs, Ino, NAME_MAX, Seek};
@@ -39,11 +40,12 @@ thread_local! {
 #[derive(Debug)]
 pub(super) struct Adapter<C> {
     fs: Arc<ImageFs<C>>,
+    sender: Sender,
 }
 
 impl<C> Adapter<C> {
-    pub(super) fn new(fs: Arc<ImageFs<C>>) -> Self {
-        Self { fs }
+    pub(super) fn new(fs: Arc<ImageFs<C>>, sender: Sender) -> Self {
+        Self { fs, sender }
     }
 }
 
@@ -101,13 +103,22 @@ impl<C: FileBytes + 'static> Filesystem for Adapter<C> {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        let ino = Ino(ino.0);
+        let ahead = if offset == 0 { self.fs.come_to(ino) } else { None };
+        let walks = ahead.is_some();
+        if let Some(batch) = ahead {
+            self.sender.tell(&self.fs, batch);
+        }
         BUFFER.with_borrow_mut(|buffer| {
             buffer.clear();
-            match self.fs.read(Ino(ino.0), offset, size as usize, buffer) {
+            match self.fs.read(ino, offset, size as usize, buffer) {
                 Ok(()) => reply.data(buffer),
                 Err(error) => reply.error(errno(&error)),
             }
         });
+        if offset == 0 && !walks {
+            self.fs.left(ino);
+        }
     }
 
     fn readdir(

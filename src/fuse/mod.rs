@@ -12,6 +12,7 @@
 //! the source inject options, and it cannot set the type `fuse.shale`.
 
 mod adapter;
+mod ahead;
 mod attach;
 mod convert;
 mod error;

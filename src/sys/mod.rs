@@ -11,4 +11,5 @@ pub mod process;
 pub mod sandbox;
 mod seccomp;
 pub mod signal;
+pub mod worker;
 pub mod zlib;

@@ -8,7 +8,7 @@ pub use merge::{
     Change, Hidden, History, How, LayerAccount, MergeError, MergeLimits, Merged, Merger, Seen,
     Step, Story, Whiteouts,
 };
-pub use table::ImageTree;
+pub use table::{Following, ImageTree};
 
 use crate::layer::{ContentId, Extent, Kind, Time, Warning};
 

@@ -79,6 +79,39 @@ fn tree_walk_of_a_part_and_its_end() {
 }
 
 #[test]
+fn tree_names_follow_one_another_as_in_a_walk() {
+    // Directories of all sizes, empty ones among them, deep ones, and more files side by side than
+    // a probe goes back.
+    let mut items = vec![dir("a"), dir("a/empty"), dir("b"), dir("z/y/x"), file("z/y/w")];
+    for number in 0..5000 {
+        items.push(file(&format!("m/{number}")));
+        items.push(file(&format!("n/{}/{number}", number % 71)));
+    }
+    items.push(hard_link("n/link", "m/7"));
+    for items in [items, vec![file("only")], vec![]] {
+        let tree = tree(&[items]);
+        let mut rows = vec![ImageTree::ROOT];
+        let walked = tree.walk(ImageTree::ROOT, |_, child| {
+            rows.push(child.entry);
+            ControlFlow::<()>::Continue(())
+        });
+        assert_eq!(walked, Ok(ControlFlow::Continue(())));
+        let mut whole = tree.following(ImageTree::ROOT);
+        for pair in rows.windows(2) {
+            assert_eq!(whole.step(), Ok(Some(pair[1])));
+            // From anywhere; where too many stand side by side, it may not know.
+            let next = tree.following(pair[0]).step();
+            let path = tree.own_name(pair[0]).unwrap();
+            let large = path.iter().all(u8::is_ascii_digit) && tree.rows() > 5000;
+            assert!(next == Ok(Some(pair[1])) || large && next == Ok(None), "{next:?}");
+        }
+        assert_eq!(whole.step(), Ok(None));
+        assert_eq!(whole.step(), Ok(None));
+        assert_eq!(tree.following(RowNo(u32::MAX)).step(), Ok(None));
+    }
+}
+
+#[test]
 fn tree_rows_that_are_not_there() {
     let tree = sample();
     for row in [RowNo(tree.rows()), RowNo(u32::MAX)] {

@@ -8,11 +8,13 @@
 //! changed in place, and does not know what a layer's bytes are.
 
 mod check;
+mod following;
 mod format;
 mod open;
 mod read;
 mod walk;
 mod write;
 
+pub use following::Following;
 pub use read::ImageTree;
 pub use write::write;

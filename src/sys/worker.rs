@@ -8,7 +8,7 @@ use std::thread::{Builder, JoinHandle};
 
 /// A thread that takes messages.
 #[derive(Debug)]
-pub(super) struct Worker<M> {
+pub struct Worker<M> {
     name: &'static str,
     /// Messages that may wait.
     waiting: usize,
@@ -25,13 +25,13 @@ enum Running<M> {
 
 impl<M: Send + 'static> Worker<M> {
     /// Starts nothing yet.
-    pub(super) fn new(name: &'static str, waiting: usize) -> Self {
+    pub fn new(name: &'static str, waiting: usize) -> Self {
         Self { name, waiting, running: Mutex::new(Running::NotYet) }
     }
 
     /// Gives it a message, if it has room for one. `work` is what the thread does with all of
     /// them; it ends when the receiver does.
-    pub(super) fn tell<F>(&self, message: M, work: impl FnOnce() -> F)
+    pub fn tell<F>(&self, message: M, work: impl FnOnce() -> F)
     where
         F: FnOnce(Receiver<M>) + Send + 'static,
     {
