@@ -353,3 +353,31 @@ fn who_does_not_walk_gets_nothing() {
         assert_eq!(fs.come_to(ino), None);
     }
 }
+
+#[test]
+fn a_walk_that_comes_to_a_new_directory_gets_its_files_when_it_lists_it() {
+    let mut sample = Sample::new();
+    let names =
+        |directory: &str| -> Vec<_> { (1..=6).map(|n| format!("{directory}{n}")).collect() };
+    for directory in ["b", "b/x"] {
+        sample.dir(directory);
+    }
+    for path in [names("a"), names("b/m"), names("b/x/")].concat() {
+        sample.file(&path, b"x");
+    }
+    let fs = sample.fs();
+    let ino = |path: &str| walk(&fs, path).ino;
+    // `a5` is the marker, and not sent; behind `a6` the walk comes to `b`.
+    let first = batches(&fs, &names("a")[..2]);
+    assert_eq!(first, [["a3", "a4", "a6"].map(ino).to_vec()]);
+    let second = batches(&fs, &["a5".to_owned()]);
+    assert_eq!(second[0][..2], ["b/m1", "b/m2"].map(ino));
+    assert_eq!(fs.listed(ino("b")), None, "it was not too early");
+    fs.too_early(ino("b/m1"));
+    assert_eq!(fs.listed(Ino::ROOT), None);
+    assert_eq!(fs.listed(ino("b/x")), None);
+    assert_eq!(fs.listed(ino("a1")), None);
+    let batch = fs.listed(ino("b")).unwrap();
+    assert_eq!(batch[..2], ["b/m1", "b/m2"].map(ino));
+    assert_eq!(fs.listed(ino("b")), None, "once");
+}

@@ -65,6 +65,8 @@ struct Walk {
     last: RowNo,
     /// How many files the batch might have had.
     size: usize,
+    /// The batch ends where it does because the kernel did not know the next file yet.
+    early: bool,
 }
 
 impl Ahead {
@@ -89,6 +91,11 @@ impl<C: FileBytes> ImageFs<C> {
             known.expected.remove(at);
             (ino.row().ok()?, FIRST)
         };
+        self.begin(&mut known, from, size)
+    }
+
+    /// Plans the batch after `from` and remembers it.
+    fn begin(&self, known: &mut Known, from: RowNo, size: usize) -> Option<Batch> {
         // Damage: whoever reads there is told.
         let walk = self.plan(from, size).ok()?;
         let sent = |file: &&Ino| Some(**file) != walk.marker;
@@ -120,7 +127,29 @@ impl<C: FileBytes> ImageFs<C> {
         if let Some(walk) = known.walks.iter_mut().find(|walk| walk.files.contains(&ino)) {
             walk.end = Some(ino);
             walk.marker = None;
+            walk.early = true;
         }
+    }
+
+    /// A directory was listed; the files to be sent when a walk was too early for them.
+    pub fn listed(&self, directory: Ino) -> Option<Batch> {
+        let mut known = self.ahead.lock();
+        let waits =
+            |walk: &Walk| walk.early && walk.end.is_some_and(|end| self.is_in(directory, end));
+        let at = known.walks.iter().position(waits)?;
+        let size = known.walks.remove(at)?.size;
+        self.begin(&mut known, directory.row().ok()?, size)
+    }
+
+    /// Whether `entry` is a name in `directory`.
+    fn is_in(&self, directory: Ino, entry: Ino) -> bool {
+        let inside = || {
+            let directory = directory.row().ok()?;
+            let first = self.tree.child(directory, 0).ok()??.entry;
+            let position = entry.row().ok()?.0.checked_sub(first.0)?;
+            Some(position < self.tree.children(directory).ok()?)
+        };
+        inside() == Some(true)
     }
 
     /// Appends the bytes of a whole file of a batch to `out`.
@@ -132,7 +161,8 @@ impl<C: FileBytes> ImageFs<C> {
 
     /// The batch of at most `size` files after `from`.
     fn plan(&self, from: RowNo, size: usize) -> Result<Walk, TableError> {
-        let mut walk = Walk { files: Vec::new(), marker: None, end: None, last: from, size };
+        let mut walk =
+            Walk { files: Vec::new(), marker: None, end: None, last: from, size, early: false };
         let mut names = self.tree.following(from);
         let mut bytes = 0;
         for _ in 0..NAMES {

@@ -157,6 +157,11 @@ impl<C: FileBytes + 'static> Filesystem for Adapter<C> {
             Ok(()) => reply.ok(),
             Err(error) => reply.error(errno(&error)),
         }
+        if offset == 0
+            && let Some(batch) = self.fs.listed(Ino(ino.0))
+        {
+            self.sender.tell(&self.fs, batch);
+        }
     }
 
     fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
