@@ -203,17 +203,9 @@ impl Merger {
         if entry.data_offset >= DATA_OFFSET_END {
             return Err(Fault::FarData { offset: entry.data_offset });
         }
-        let sparse = match &entry.sparse {
-            Some(runs) => self.arena.add_sparse(runs)?,
-            None => 0,
-        };
-        self.arena.add_file(File {
-            size: entry.size,
-            data_offset: entry.data_offset,
-            content: entry.content.0,
-            sparse,
-            layer: self.layer,
-        })
+        let data = u64::from(self.layer) << 48 | entry.data_offset;
+        let file = File { size: entry.size, data, content: entry.content.0 };
+        self.arena.add_file(file, entry.sparse.as_deref())
     }
 
     /// Gives a node the attributes of a header.

@@ -205,8 +205,8 @@ fn firsts(merged: &Merged) -> impl Iterator<Item = (u32, Visible<'_>)> {
 fn files<W: Write>(merged: &Merged, body: &mut BodyWriter<W>) -> io::Result<()> {
     for (_, row) in firsts(merged) {
         if let Body::File { file, .. } = row.body {
-            let data = U64::new(u64::from(file.layer) << 48 | file.data_offset);
-            body.put(FileRow { content: file.content, data }.as_bytes())?;
+            let (content, data) = (file.content, U64::new(file.data));
+            body.put(FileRow { content, data }.as_bytes())?;
         }
     }
     Ok(())

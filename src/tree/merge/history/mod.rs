@@ -190,9 +190,7 @@ impl History {
             return None;
         }
         let file = self.arena().files.get(node.place as usize)?;
-        let map = (file.sparse as usize).checked_sub(1);
-        let runs = map.and_then(|at| self.arena().sparse.get(at));
-        Some((file.layer.into(), runs.map_or(file.size, |runs| stored(runs))))
+        Some((file.layer(), self.arena().runs(node.place).map_or(file.size, stored)))
     }
 
     /// Every name below the directory that an event put out of reach, with its node.

@@ -187,7 +187,7 @@ impl History {
             mtime: node.time(),
             size: file.map_or(text.len() as u64, |file| file.size),
             text,
-            content_layer: file.map(|file| file.layer.into()),
+            content_layer: file.map(|file| file.layer()),
             content: file.map(|file| ContentId(file.content)),
         }
     }
