@@ -86,7 +86,7 @@ pub(super) fn image(context: &mut Context, args: &Wanted) -> Result<(StoredImage
 /// The image that is stored, if that is `whole` and the policy lets it do, or a fetched one.
 fn find(context: &mut Context, args: &Wanted, whole: bool) -> Result<StoredImage, Error> {
     let store = context.store()?;
-    let known = || store.open_image(&stored_name(&args.image.to_string_lossy()));
+    let known = || store.open_to_mount(&stored_name(&args.image.to_string_lossy()));
     let found = match args.fetching.pull {
         PullPolicy::Always => None,
         PullPolicy::Never => {

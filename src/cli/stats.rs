@@ -135,9 +135,10 @@ fn paragraph(row: &Row) -> String {
         (
             "served",
             format!(
-                "{}, {} of it from extracted files",
+                "{}, {} of it from extracted files; {} files before they were asked for",
                 size("bytes_served"),
-                size("extracted_bytes_served")
+                size("extracted_bytes_served"),
+                figures.get("files_sent_ahead")
             ),
         ),
         (
@@ -198,8 +199,8 @@ fn prometheus(rows: &[Row]) -> String {
     text
 }
 
-/// Figures of the content as metrics.
-const METRICS: [(&str, &str, &str); 11] = [
+/// Figures other than requests as metrics.
+const METRICS: [(&str, &str, &str); 12] = [
     ("reads", "counter", "Reads of file bytes."),
     ("bytes_served", "counter", "Bytes handed to readers."),
     ("bytes_decoded", "counter", "Uncompressed bytes decoded."),
@@ -211,6 +212,7 @@ const METRICS: [(&str, &str, &str); 11] = [
     ("decode_nanos", "counter", "Nanoseconds spent decoding and checking, over all threads."),
     ("extracted_bytes_served", "counter", "Bytes served from extracted files."),
     ("files_extracted", "counter", "Files extracted."),
+    ("files_sent_ahead", "counter", "Files given to the kernel before it asked for them."),
 ];
 
 fn labels(row: &Row) -> String {

@@ -23,6 +23,7 @@ use fuser::{
 
 use super::ahead::Sender;
 use super::convert::{ABSENT, errno, file_attr, file_type};
+use super::linger::{After, Linger};
 use super::session::negotiate;
 use crate::fs::{BLOCK_SIZE, FileBytes, Fit, ImageFs, Ino, NAME_MAX, Seek};
 
@@ -41,11 +42,12 @@ thread_local! {
 pub(super) struct Adapter<C> {
     fs: Arc<ImageFs<C>>,
     sender: Sender,
+    linger: Linger,
 }
 
 impl<C> Adapter<C> {
-    pub(super) fn new(fs: Arc<ImageFs<C>>, sender: Sender) -> Self {
-        Self { fs, sender }
+    pub(super) fn new(fs: Arc<ImageFs<C>>, sender: Sender, linger: Linger) -> Self {
+        Self { fs, sender, linger }
     }
 }
 
@@ -68,6 +70,7 @@ impl<C: FileBytes + 'static> Filesystem for Adapter<C> {
             }
             Err(error) => reply.error(errno(&error)),
         }
+        self.linger.after(After::Lookup);
     }
 
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
@@ -119,6 +122,7 @@ impl<C: FileBytes + 'static> Filesystem for Adapter<C> {
         if offset == 0 && !walks {
             self.fs.left(ino);
         }
+        self.linger.after(After::Read);
     }
 
     fn readdir(
@@ -162,6 +166,7 @@ impl<C: FileBytes + 'static> Filesystem for Adapter<C> {
         {
             self.sender.tell(&self.fs, batch);
         }
+        self.linger.after(After::Listing);
     }
 
     fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {

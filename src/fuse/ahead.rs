@@ -41,8 +41,8 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    pub(super) fn new(connection: OwnedFd) -> Self {
-        Self { connection: Arc::new(connection), worker: Worker::new("sender", WAITING) }
+    pub(super) fn new(connection: Arc<OwnedFd>) -> Self {
+        Self { connection, worker: Worker::new("sender", WAITING) }
     }
 
     /// Has a batch sent.

@@ -17,6 +17,7 @@ mod attach;
 mod convert;
 mod error;
 mod helper;
+mod linger;
 mod mountpoint;
 mod replace;
 mod session;

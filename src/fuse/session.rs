@@ -15,6 +15,7 @@ use fuser::{Config, InitFlags, KernelConfig, SessionACL};
 
 use super::adapter::Adapter;
 use super::ahead::Sender;
+use super::linger::Linger;
 use crate::fs::{FileBytes, ImageFs};
 
 /// A file system that answers the kernel.
@@ -28,10 +29,11 @@ impl<C: FileBytes + 'static> Session<C> {
         let mut config = Config::default();
         config.n_threads = Some(threads.max(1));
         config.clone_fd = true;
-        let sender = Sender::new(connection.try_clone()?);
+        let own = Arc::new(connection.try_clone()?);
+        let adapter = Adapter::new(fs, Sender::new(Arc::clone(&own)), Linger::new(own));
         // The kernel itself refuses other users without allow_other.
         let everybody = SessionACL::All;
-        fuser::Session::from_fd(Adapter::new(fs, sender), connection, everybody, config).map(Self)
+        fuser::Session::from_fd(adapter, connection, everybody, config).map(Self)
     }
 
     /// Serves until the file system is unmounted and nobody uses it any more.

@@ -136,19 +136,28 @@ pub(super) fn short(id: &Digest) -> String {
 impl Store {
     /// The image that `text` stands for: a reference first, then the beginning of an ID.
     pub fn open_image(&self, text: &str) -> Result<StoredImage, StoreError> {
-        let manifest = self.manifest_of(text)?;
         let index = self.index()?;
-        let mut image = self.load(&index, &manifest)?;
+        let mut image = self.load(&index, &self.manifest_in(&index, text)?)?;
         self.ids(&index).gather(&index, &mut image);
         Ok(image)
     }
 
+    /// The same with the references of its manifest alone: no other image's documents are read to
+    /// find it by a name, however many there are.
+    pub fn open_to_mount(&self, text: &str) -> Result<StoredImage, StoreError> {
+        let index = self.index()?;
+        self.load(&index, &self.manifest_in(&index, text)?)
+    }
+
     /// The manifest that `text` stands for, whether it is whole or not.
     pub fn manifest_of(&self, text: &str) -> Result<Descriptor, StoreError> {
-        let index = self.index()?;
-        match self.find(&index, text)? {
+        self.manifest_in(&self.index()?, text)
+    }
+
+    fn manifest_in(&self, index: &Index, text: &str) -> Result<Descriptor, StoreError> {
+        match self.find(index, text)? {
             Found::Name(row) | Found::Origin(row) => Ok(row.manifest),
-            Found::Id(id) => self.by_id(&index, &id, text),
+            Found::Id(id) => self.by_id(index, &id, text),
         }
     }
 
