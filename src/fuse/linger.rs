@@ -82,3 +82,36 @@ impl Linger {
         false
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn a_kind_that_nothing_follows_is_given_up_and_tried_again() {
+        let (requests, mut kernel) = std::io::pipe().expect("a pipe");
+        let linger = Linger { connection: Arc::new(requests.into()), of_use: true };
+        let times = |count: i8| (0..count).for_each(|_| linger.after(After::Listing));
+        times(MOST);
+        assert_eq!(CREDIT.get(), [MOST, 0, MOST]);
+        times(1);
+        assert_eq!(CREDIT.get(), [MOST, DEBT, MOST]);
+        kernel.write_all(b"request").expect("room");
+        times(-DEBT);
+        assert_eq!(CREDIT.get(), [MOST, 0, MOST], "not looked for");
+        times(3);
+        assert_eq!(CREDIT.get(), [MOST, 3, MOST]);
+        times(MOST);
+        assert_eq!(CREDIT.get(), [MOST; 3]);
+    }
+
+    #[test]
+    fn alone_on_its_processor_nobody_looks() {
+        let (requests, _kernel) = std::io::pipe().expect("a pipe");
+        let linger = Linger { connection: Arc::new(requests.into()), of_use: false };
+        (0..100).for_each(|_| linger.after(After::Read));
+        assert_eq!(CREDIT.get(), [MOST; 3]);
+    }
+}
