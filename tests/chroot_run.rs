@@ -60,6 +60,21 @@ fn what_a_command_read_is_extracted_for_its_next_run() {
         assert_eq!(left.filter(|name| name.as_encoded_bytes().starts_with(b".")).count(), 0);
     }
     assert_eq!(shale(&store).arg("verify").output().unwrap().status.code(), Some(0));
+    // What cannot be made again is said once, however often it is read.
+    let script = "for n in 1 2 3; do dd if=/bin/bash bs=4096 status=none | sha256sum; done";
+    let (_, good, _) = run(&store, &corpus, &["IMAGE", "--", "sh", "-c", script]);
+    for entry in fs::read_dir(store.path.join("content/blake3")).unwrap() {
+        let path = entry.unwrap().path();
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+    }
+    let (code, out, error) = run(&store, &corpus, &["IMAGE", "--", "sh", "-c", script]);
+    assert_eq!((code, &out), (0, &good), "{error}");
+    let mut lines: Vec<_> = error.lines().collect();
+    let all = lines.len();
+    lines.sort_unstable();
+    lines.dedup();
+    assert!(all > 0 && lines.len() == all, "{error}");
 }
 
 #[test]

@@ -12,11 +12,13 @@
 //! time. There ([`super::Options::for_the_next`]) every file is worth keeping, because what a command
 //! touches first it will touch first again: the thread extracts each beside the reader, whom the
 //! spans help too, and the rest at the end. Measured on `python3 -c pass` of the image `python`: its
-//! first start takes 97 ms instead of 137, the later ones 36 instead of 91. There is a limit, so that
-//! a command that reads everything does not write everything.
+//! first start takes 97 ms instead of 137, the later ones 36 instead of 91. There is a limit, which
+//! bounds also how long the end can take; beyond it, and for very large files, it is as elsewhere.
 //!
-//! An object that turns out damaged is removed, and the spans serve its bytes.
+//! An object that turns out damaged is removed, and the spans serve its bytes. A file that cannot
+//! be published is not tried again.
 
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -47,11 +49,12 @@ const QUIET: Duration = Duration::from_millis(200);
 /// Files of this many bytes and more are always worth extracting.
 pub(super) const LARGE: u64 = 1 << 20;
 
-/// How many bytes of objects are made for the next mount.
-const FOR_THE_NEXT: u64 = 64 << 20;
+/// The largest file that is extracted as soon as a command touches it, and the most bytes of them.
+const URGENT: u64 = 16 << 20;
+const ALL_URGENT: u64 = 64 << 20;
 
-/// A file of at most so many bytes is extracted as soon as a command touches it.
-const BESIDE_THE_READER: u64 = 16 << 20;
+/// Files that cannot be published, after which nothing is extracted any more.
+const REFUSED: usize = 256;
 
 /// What is known of an object.
 #[derive(Debug, Clone)]
@@ -137,7 +140,7 @@ fn hex(content: ContentId) -> impl std::fmt::Display {
 
 /// The thread's work: follows the readers until `served` ends.
 pub(super) fn follow(shared: &Arc<Shared>, served: &Receiver<Served>) {
-    let mut extraction = Extraction { shared, jobs: Vec::new(), made: 0, broken: false };
+    let mut extraction = Extraction::new(shared);
     let mut reads = 0;
     let mut patience = Duration::MAX;
     loop {
@@ -145,13 +148,14 @@ pub(super) fn follow(shared: &Arc<Shared>, served: &Receiver<Served>) {
             Ok(served) => {
                 extraction.note(&served);
                 extraction.take_from_cache();
-                patience = if extraction.is_for_the_next() { Duration::ZERO } else { QUIET };
+                patience = if extraction.urgent().is_some() { Duration::ZERO } else { QUIET };
             }
             Err(RecvTimeoutError::Timeout) => {
                 let now = shared.stats.reads.load(Relaxed);
-                let quiet = now == reads || extraction.is_for_the_next();
+                let urgent = extraction.urgent();
+                let quiet = now == reads || urgent.is_some();
                 reads = now;
-                patience = match (extraction.next_whole(), quiet) {
+                patience = match (urgent.or_else(|| extraction.next_whole()), quiet) {
                     (None, _) => Duration::MAX,
                     (Some(_), false) => QUIET,
                     // One span, then a look whether a reader has come back.
@@ -162,9 +166,7 @@ pub(super) fn follow(shared: &Arc<Shared>, served: &Receiver<Served>) {
                 };
             }
             Err(RecvTimeoutError::Disconnected) => {
-                while extraction.is_for_the_next()
-                    && let Some(at) = extraction.next_whole()
-                {
+                while let Some(at) = extraction.urgent() {
                     extraction.step(at);
                 }
                 return;
@@ -177,8 +179,10 @@ struct Extraction<'a> {
     shared: &'a Arc<Shared>,
     /// The one read last is last.
     jobs: Vec<Job>,
-    /// Bytes of the objects made.
-    made: u64,
+    /// Bytes of the files that are or were urgent.
+    urgent_bytes: u64,
+    /// Files that could not be published.
+    refused: HashSet<ContentId>,
     /// Objects cannot be written.
     broken: bool,
 }
@@ -190,6 +194,8 @@ struct Job {
     reached: u64,
     /// Bytes served, in whatever order.
     served: u64,
+    /// For the next mount: whatever is read of it, it is extracted before the end.
+    urgent: bool,
     /// Made with the first byte.
     writer: Option<ObjectWriter<Draft>>,
 }
@@ -200,35 +206,47 @@ impl Job {
     }
 }
 
-impl Extraction<'_> {
-    /// Whether files of any size are extracted, at the end at the latest.
-    fn is_for_the_next(&self) -> bool {
-        self.shared.options.for_the_next && self.made < FOR_THE_NEXT
+impl<'a> Extraction<'a> {
+    fn new(shared: &'a Arc<Shared>) -> Self {
+        let refused = HashSet::new();
+        Self { shared, jobs: Vec::new(), urgent_bytes: 0, refused, broken: false }
+    }
+
+    /// A file to be extracted whatever the readers do.
+    fn urgent(&self) -> Option<usize> {
+        self.jobs.iter().rposition(|job| job.urgent)
+    }
+
+    /// The job for a file that is read for the first time, when it is worth one.
+    fn begin(&mut self, served: &Served) -> Option<Job> {
+        let bytes = self.urgent_bytes + served.size.min(ALL_URGENT);
+        let urgent =
+            self.shared.options.for_the_next && served.size <= URGENT && bytes <= ALL_URGENT;
+        if urgent {
+            self.urgent_bytes = bytes;
+        } else if served.size < LARGE {
+            return None;
+        }
+        Some(Job { file: Served { ..*served }, reached: 0, served: 0, urgent, writer: None })
     }
 
     /// Takes notice of a range that was served.
     fn note(&mut self, served: &Served) {
         // What readers told before they saw the object may come after it was made.
-        if self.broken || self.shared.objects.is_open(served.content) {
-            return;
-        }
-        if served.size < LARGE && !self.is_for_the_next() {
+        if self.broken
+            || self.shared.objects.is_open(served.content)
+            || self.refused.contains(&served.content)
+        {
             return;
         }
         let at = self.jobs.iter().position(|job| job.file.content == served.content);
-        let mut job = match at {
-            Some(at) => self.jobs.remove(at),
-            None => {
-                let file = Served { ..*served };
-                Job { file, reached: 0, served: 0, writer: None }
-            }
-        };
+        let job = at.map(|at| self.jobs.remove(at)).or_else(|| self.begin(served));
+        let Some(mut job) = job else { return };
         job.served += served.to - served.from;
         if served.from <= job.reached + DISORDER {
             job.reached = job.reached.max(served.to);
         }
-        let wanted = self.is_for_the_next() && job.file.size <= BESIDE_THE_READER;
-        if wanted || job.served.saturating_mul(2) >= job.file.size {
+        if job.urgent || job.served.saturating_mul(2) >= job.file.size {
             job.reached = job.file.size;
         }
         if self.jobs.len() >= AT_ONCE {
@@ -266,7 +284,10 @@ impl Extraction<'_> {
             Ok(()) => job.written() == job.file.size,
             Err(error) => {
                 if let Failure::Store(error) = error {
-                    log::warn!("large files are not extracted: {error}");
+                    // A command's standard error is no place for what costs it nothing.
+                    let command = self.shared.options.for_the_next;
+                    let level = if command { log::Level::Info } else { log::Level::Warn };
+                    log::log!(level, "files are not extracted: {error}");
                     self.broken = true;
                 }
                 job.writer = None;
@@ -277,13 +298,12 @@ impl Extraction<'_> {
             return true;
         }
         let job = self.jobs.remove(at);
-        if let Some(writer) = job.writer {
-            match publish(self.shared, &job.file, writer) {
-                Ok(()) => self.made += job.file.size,
-                Err(error) => {
-                    log::warn!("extracted file blake3:{}: {error}", hex(job.file.content));
-                }
-            }
+        if let Some(writer) = job.writer
+            && let Err(error) = publish(self.shared, &job.file, writer)
+        {
+            log::warn!("extracted file blake3:{}: {error}", hex(job.file.content));
+            self.refused.insert(job.file.content);
+            self.broken = self.refused.len() >= REFUSED;
         }
         if self.broken {
             self.jobs.clear();

@@ -79,7 +79,7 @@ pub struct Options {
     pub extract_from: Option<u64>,
     /// Another mount comes right after this one, for readers who read the same again: files are
     /// extracted beside the readers and before the end, not when there is time, and stay in the
-    /// kernel's memory. The first 64 MiB of them; then it is as without this.
+    /// kernel's memory. The first 64 MiB of files of up to 16 MiB; others as without this.
     pub for_the_next: bool,
     /// Decode the next span on another thread when a reader goes through a layer in order.
     pub read_ahead: bool,
