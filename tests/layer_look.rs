@@ -246,6 +246,19 @@ fn one_layer_or_some_by_number_and_digest() {
     }
 }
 
+#[test]
+fn a_layer_that_cannot_stand_alone_is_named_by_its_place_in_the_image() {
+    let Some(_alone) = can_mount() else { return };
+    let (store, layout, place) = (TestDir::new("s"), TestDir::new("l"), TestDir::new("m"));
+    let layers = [&[("a", File(b"a"))][..], &[("b", Link("a"))]].map(layer_of).to_vec();
+    write_layout(&layout.path, &[(&TestImage::new(layers, "links"), "links")]);
+    let image = format!("oci:{}:links", layout.path.display());
+    let place = place.path.to_str().unwrap();
+    let refused = shale(&store).args(["mount", "--layer", "1", &image, place]).output().unwrap();
+    let text = String::from_utf8(refused.stderr).unwrap();
+    assert!(text.contains("layer 1: entry \"b\": hard link to \"a\""), "{text}");
+}
+
 type Found = BTreeMap<String, (char, BTreeSet<String>)>;
 
 /// What `tree_compare` finds between two mounts, in the words of `diff`.

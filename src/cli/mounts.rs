@@ -19,8 +19,10 @@ use super::units;
 use crate::fuse::MountError;
 use crate::mount::{self, Listed, Target, View};
 use crate::oci::{ImageName, Platform, Reference};
+use crate::pull::PullError;
 use crate::source;
 use crate::store::{Lease, Store, StoreError, StoredImage, Supervisor};
+use crate::tree::MergeError;
 
 /// `shale mount`
 pub fn mount(context: &mut Context, args: &Mount) -> Result<(), Error> {
@@ -35,7 +37,10 @@ pub fn mount(context: &mut Context, args: &Mount) -> Result<(), Error> {
     let name = image.names.first().cloned().unwrap_or_else(|| image.id.to_string());
     let name = chosen_name(&args.wanted.image, &image).unwrap_or(name);
     let first_layer = cut_layers(&mut image, args)?;
-    let view = || Ok(View { first_layer, ..View::of(&store, &image, &name)? });
+    let view = || match View::of(&store, &image, &name) {
+        Ok(view) => Ok(View { first_layer, ..view }),
+        Err(error) => Err(numbered(error, first_layer)),
+    };
     if args.foreground {
         return Ok(mount::mount_foreground(&store, view()?, &args.directory, &options, |_| {})?);
     }
@@ -50,6 +55,17 @@ pub fn mount(context: &mut Context, args: &Mount) -> Result<(), Error> {
         record.mountpoint.display()
     ));
     Ok(())
+}
+
+/// Names the layer by its position in the image, also where the layers begin at another.
+fn numbered(error: mount::Error, first: u32) -> mount::Error {
+    match error {
+        mount::Error::Tables(PullError::Merge(MergeError::Entry { layer, path, fault })) => {
+            let layer = layer.saturating_add(first);
+            PullError::Merge(MergeError::Entry { layer, path, fault }).into()
+        }
+        other => other,
+    }
 }
 
 /// The name that the user wrote, when the image has it.
