@@ -13,18 +13,12 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use fake_source::{FakeSource, Trouble};
-use images::{TestImage, TestLayer, names};
+use images::{TestImage, TestLayer, names, new_store};
 use shalefs::oci::{Digest, Platform};
 use shalefs::pull::{self, LayerEvent, Observer, Options, PullError, Pulled, Silent, Status};
 use shalefs::store::{Derived, Store};
 
 const A: &str = "docker.io/library/a:1";
-
-fn new_store() -> (tempfile::TempDir, Store) {
-    let directory = images::quick_directory();
-    let store = Store::open(&directory.path().join("s")).expect("a new store");
-    (directory, store)
-}
 
 fn run(store: &Store, source: &FakeSource, options: &Options) -> Result<Pulled, PullError> {
     pull::pull(store, source, Some(A), options, &Silent)

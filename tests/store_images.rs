@@ -7,19 +7,13 @@ mod images;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use images::{TestImage, TestLayer, names, no_content};
+use images::{TestImage, TestLayer, names, new_store, no_content};
 use shalefs::oci::{ChainId, Digest};
 use shalefs::store::{MountRecord, NameRow, Store, StoreError};
 use shalefs::sys::process;
 
 const A: &str = "docker.io/library/a:1";
 const B: &str = "docker.io/library/b:1";
-
-fn new_store() -> (tempfile::TempDir, Store) {
-    let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(&directory.path().join("s")).expect("a new store");
-    (directory, store)
-}
 
 #[test]
 fn a_new_store_is_an_oci_layout_that_nobody_else_may_read() {

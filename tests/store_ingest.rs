@@ -10,15 +10,9 @@ use std::io::{Read as _, Write as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use images::{TestImage, no_content, put_blob};
+use images::{TestImage, new_store, no_content, put_blob};
 use shalefs::oci::Digest;
 use shalefs::store::{Derived, Ingest, MountRecord, Partial, Prune, Store, StoreError};
-
-fn new_store() -> (tempfile::TempDir, Store) {
-    let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(&directory.path().join("s")).expect("a new store");
-    (directory, store)
-}
 
 fn partial(store: &Store, digest: &Digest, size: usize) -> Partial {
     match store.ingest(digest, size as u64).expect("ingest") {

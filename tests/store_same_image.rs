@@ -15,19 +15,13 @@ use std::path::Path;
 use cli::Home;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use images::{TestImage, TestLayer, names, no_content};
+use images::{TestImage, TestLayer, names, new_store, no_content};
 use layout_registry::LayoutRegistry;
 use shalefs::oci::Digest;
 use shalefs::store::{Prune, Pruned, Store};
 
 const A: &str = "docker.io/library/a:1";
 const B: &str = "docker.io/library/b:1";
-
-fn new_store() -> (tempfile::TempDir, Store) {
-    let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(&directory.path().join("s")).expect("a new store");
-    (directory, store)
-}
 
 /// One image compressed in two ways: the config is the same, layer and manifest are not.
 fn twins(word: &str) -> (TestImage, TestImage) {

@@ -33,7 +33,6 @@ use self::budget::Budget;
 use self::extract::{Objects, Served};
 use self::layers::{Layer, Layers};
 use self::spans::Spans;
-
 use crate::layer::Extent;
 use crate::layer::span::SpanNo;
 use crate::oci::Digest;

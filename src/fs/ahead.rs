@@ -13,11 +13,12 @@
 //! middle of a batch, at which the next one is prepared, and the one behind its end.
 
 use std::collections::VecDeque;
+use std::iter;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Error, FileBytes, ImageFs, Ino};
 use crate::layer::Kind;
-use crate::tree::{RowNo, TableError};
+use crate::tree::RowNo;
 
 /// Files in the first batch of a walk.
 const FIRST: usize = 4;
@@ -91,20 +92,19 @@ impl<C: FileBytes> ImageFs<C> {
             known.expected.remove(at);
             (ino.row().ok()?, FIRST)
         };
-        self.begin(&mut known, from, size)
+        Some(self.begin(&mut known, from, size))
     }
 
     /// Plans the batch after `from` and remembers it.
-    fn begin(&self, known: &mut Known, from: RowNo, size: usize) -> Option<Batch> {
-        // Damage: whoever reads there is told.
-        let walk = self.plan(from, size).ok()?;
+    fn begin(&self, known: &mut Known, from: RowNo, size: usize) -> Batch {
+        let walk = self.plan(from, size);
         let sent = |file: &&Ino| Some(**file) != walk.marker;
         let batch = walk.files.iter().filter(sent).copied().collect();
         if known.walks.len() == WALKS {
             known.walks.pop_front();
         }
         known.walks.push_back(walk);
-        Some(batch)
+        batch
     }
 
     /// A file was read from its beginning, which was no step of a walk: the next may be one.
@@ -113,12 +113,12 @@ impl<C: FileBytes> ImageFs<C> {
         if self.ahead.lock().walks.iter().any(|walk| walk.files.contains(&ino)) {
             return;
         }
-        let Ok(Walk { files, .. }) = self.plan(row, 1) else { return };
+        let Some((next, _)) = self.files_after(row).next() else { return };
         let mut known = self.ahead.lock();
         if known.expected.len() == RECENT {
             known.expected.pop_front();
         }
-        known.expected.extend(files);
+        known.expected.push_back(Ino::of(next));
     }
 
     /// The kernel does not know this file of a batch yet: the walk has not come to its directory.
@@ -138,7 +138,7 @@ impl<C: FileBytes> ImageFs<C> {
             |walk: &Walk| walk.early && walk.end.is_some_and(|end| self.is_in(directory, end));
         let at = known.walks.iter().position(waits)?;
         let size = known.walks.remove(at)?.size;
-        self.begin(&mut known, directory.row().ok()?, size)
+        Some(self.begin(&mut known, directory.row().ok()?, size))
     }
 
     /// Whether `entry` is a name in `directory`.
@@ -159,31 +159,36 @@ impl<C: FileBytes> ImageFs<C> {
         self.content.read(&file, 0, length, out).map_err(Error::Content)
     }
 
+    /// The files after `from` that a reader reads, with their sizes. Ends early at damage: whoever
+    /// reads there is told.
+    fn files_after(&self, from: RowNo) -> impl Iterator<Item = (RowNo, u64)> {
+        let mut names = self.tree.following(from);
+        let rows = iter::from_fn(move || names.step().ok().flatten()).take(NAMES);
+        rows.filter_map(|row| {
+            let file = self.tree.attributes(row).ok().flatten()?;
+            (file.kind == Kind::File && file.size > 0).then_some((row, file.size))
+        })
+    }
+
     /// The batch of at most `size` files after `from`.
-    fn plan(&self, from: RowNo, size: usize) -> Result<Walk, TableError> {
+    fn plan(&self, from: RowNo, size: usize) -> Walk {
         let mut walk =
             Walk { files: Vec::new(), marker: None, end: None, last: from, size, early: false };
-        let mut names = self.tree.following(from);
         let mut bytes = 0;
-        for _ in 0..NAMES {
-            let Some(row) = names.step()? else { break };
-            let Some(file) = self.tree.attributes(row)? else { continue };
-            if file.kind != Kind::File || file.size == 0 {
-                continue;
-            }
+        for (row, length) in self.files_after(from) {
             if walk.files.len() == size || bytes >= MOST_BYTES {
                 walk.end = Some(Ino::of(row));
                 break;
             }
             walk.last = row;
-            if file.size <= LARGEST {
-                bytes += file.size;
+            if length <= LARGEST {
+                bytes += length;
                 walk.files.push(Ino::of(row));
             }
         }
         if let [_, .., _] = walk.files[..] {
             walk.marker = walk.files.get(walk.files.len() / 2).copied();
         }
-        Ok(walk)
+        walk
     }
 }

@@ -339,7 +339,7 @@ impl Store {
         let result = change(&mut index)?;
         self.add_views(&mut index)?;
         if index.to_bytes() != before {
-            self.write_index(&mut index)?;
+            self.replace_index(&index)?;
         }
         Ok(result)
     }
@@ -347,6 +347,10 @@ impl Store {
     /// Replaces index.json. The caller holds the exclusive lock and has read it under that lock.
     pub(super) fn write_index(&self, index: &mut Index) -> Result<(), StoreError> {
         self.add_views(index)?;
+        self.replace_index(index)
+    }
+
+    fn replace_index(&self, index: &Index) -> Result<(), StoreError> {
         self.write_small(&self.index_path(), &index.to_bytes())?;
         self.disk().sync_dir(self.root()).map_err(StoreError::at(self.root()))
     }

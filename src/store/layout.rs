@@ -2,8 +2,8 @@
 //!
 //! `format` is written last when a store is made, so a directory without it is either foreign or
 //! an unfinished store of ours; the second holds only what [`Store::open`] makes before that and
-//! no blob. One that has all the rest and lost `format` is opened for `verify` alone. Opening an existing store reads one small file and changes nothing, so it works on a
-//! read-only file system.
+//! no blob. One that has all the rest and lost `format` is opened for `verify` alone. Opening an
+//! existing store reads one small file and changes nothing, so it works on a read-only file system.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

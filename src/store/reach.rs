@@ -62,7 +62,8 @@ impl Store {
         Ok(needed)
     }
 
-    /// Adds a manifest or list with its view and all below it; false when the document itself is missing.
+    /// Adds a manifest or list with its view and all below it; false when the document itself is
+    /// missing.
     pub(super) fn add_image(
         &self,
         document: &Digest,

@@ -1,4 +1,5 @@
-//! The only module with `unsafe`: system calls and C interfaces behind safe functions.
+//! What the operating system gives, behind safe functions: system calls, C interfaces, processes and
+//! threads. The only module with `unsafe`.
 
 pub mod exec;
 pub mod ioctl;

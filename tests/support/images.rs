@@ -235,6 +235,13 @@ pub fn quick_directory() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a directory")
 }
 
+/// A store of its own, which goes with the directory.
+pub fn new_store() -> (tempfile::TempDir, Store) {
+    let directory = quick_directory();
+    let store = Store::open(&directory.path().join("s")).expect("a new store");
+    (directory, store)
+}
+
 /// No content object is in use: for stores without trees.
 pub fn no_content(_: &HashSet<Digest>, _: &HashSet<Key>) -> HashSet<Key> {
     HashSet::new()

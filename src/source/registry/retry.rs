@@ -1,8 +1,9 @@
 //! When to try again, and how long to wait first.
 //!
 //! Five tries, and the count starts again only after progress: a mebibyte more than when it last
-//! started, in however many tries, or a minute of steady data. So a registry that fails for ever is asked a bounded number of times, and a long
-//! download over a bad line still comes through. `Retry-After` rules the wait, up to a minute.
+//! started, in however many tries, or a minute of steady data. So a registry that fails for ever is
+//! asked a bounded number of times, and a long download over a bad line still comes through.
+//! `Retry-After` rules the wait, up to a minute.
 
 use std::time::{Duration, SystemTime};
 
