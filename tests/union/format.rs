@@ -33,6 +33,7 @@ pub fn u64_at(bytes: &[u8], at: usize) -> u64 {
 pub fn body_length(bytes: &[u8]) -> usize {
     let lengths = [
         u32_at(bytes, 20) as usize * ROW,
+        u32_at(bytes, 140) as usize * 4,
         u32_at(bytes, 88) as usize * 40,
         u32_at(bytes, 92) as usize * 24,
         u64_at(bytes, 96) as usize * 16,
@@ -60,7 +61,7 @@ pub fn seal(bytes: &mut [u8]) {
 fn table_is_laid_out_as_documented() {
     let bytes = build(&sample()).unwrap();
     assert_eq!(&bytes[..8], b"shaltree");
-    assert_eq!((u32_at(&bytes, 8), u32_at(&bytes, 12)), (1, 2), "version, layers");
+    assert_eq!((u32_at(&bytes, 8), u32_at(&bytes, 12)), (2, 2), "version, layers");
     assert_eq!(u32_at(&bytes, 16), 1, "sha256");
     assert_eq!(bytes[24..56], *chain().0.as_bytes());
     assert_eq!(u32_at(&bytes, 20), 6, "rows: root, d, l, d/f, d/f2, d/g");
@@ -75,7 +76,10 @@ fn table_is_laid_out_as_documented() {
     assert_eq!((u32_at(f, 28), u64_at(f, 32), u32_at(f, 40)), (2, 5, 0), "links, size, file 0");
     assert_eq!((f2[5], u32_at(f2, 40), f2[48]), (0, 1, 1), "file 1, of layer 1");
     assert_eq!((g[5], u32_at(g, 40)), (2, 3), "another name of row 3");
-    let names = HEADER + (6 * ROW).next_multiple_of(8) + 2 * 40;
+    let parents = HEADER + (6 * ROW).next_multiple_of(8);
+    assert_eq!(u32_at(&bytes, 140), 2, "the root and d");
+    assert_eq!((u32_at(&bytes, parents), u32_at(&bytes, parents + 4)), (0, 1));
+    let names = parents + 2 * 4 + 2 * 40;
     assert_eq!(&bytes[names..names + 7], b"dlff2g\0");
 }
 
@@ -109,10 +113,10 @@ fn table_of_another_image_is_refused() {
 #[test]
 fn table_of_another_version_is_told_apart() {
     let mut bytes = build(&sample()).unwrap();
-    bytes[8] = 2;
+    bytes[8] = 1;
     seal(&mut bytes);
     let error = open(&bytes).unwrap_err();
-    assert!(matches!(error, OpenError::Version { found: 2, .. }), "{error}");
+    assert!(matches!(error, OpenError::Version { found: 1, .. }), "{error}");
 }
 
 #[test]
@@ -129,10 +133,10 @@ fn table_that_is_cut_or_longer_is_refused() {
 #[test]
 fn table_header_with_impossible_counts_is_refused() {
     let bytes = build(&sample()).unwrap();
-    for at in [20, 88, 92, 96, 104, 112, 120, 128] {
+    for at in [20, 88, 92, 140, 96, 104, 112, 120, 128] {
         let mut changed = bytes.clone();
         changed[at..at + 4].copy_from_slice(&[0xff; 4]);
-        if at >= 96 {
+        if (96..136).contains(&at) {
             changed[at + 4..at + 8].copy_from_slice(&[0xff; 4]);
         }
         assert!(open(&changed).is_err(), "count at {at}");

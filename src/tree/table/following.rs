@@ -1,16 +1,14 @@
 //! What comes after a name when a whole tree is walked: parents first, each directory's names in
 //! order, as find(1), tar(1) and cp(1) go.
 //!
-//! A row does not say which directory it is in. Directories come in the order of their children's
-//! rows, so the one that has a row is found by binary search over the rows, of which the nearest
-//! directory at or before each probe counts.
+//! A row does not say which directory it is in. The table lists the directories that have children,
+//! which come in the order of their children's rows, so the one that has a row is found by binary
+//! search.
 
-use super::read::{Directory, ImageTree};
+use zerocopy::little_endian::U32;
+
+use super::read::ImageTree;
 use crate::tree::{RowNo, TableError};
-
-/// How far back from a probe a directory is searched. Where so many names stand side by side, the
-/// walk ends.
-const PROBE: u32 = 4096;
 
 /// Goes on from a name; made by [`ImageTree::following`].
 #[derive(Debug)]
@@ -28,42 +26,26 @@ impl ImageTree {
         Following { tree: self, at: Some(entry), inside: None }
     }
 
-    /// The directory that `entry` is a name in; `Ok(None)` for the root, for no row, and where
-    /// finding out takes too long.
+    /// The directory that `entry` is a name in, and the end of its rows; `Ok(None)` for the root
+    /// and for no row.
     fn directory_of(&self, entry: RowNo) -> Result<Option<(RowNo, u32)>, TableError> {
+        let (mut low, mut high) = (0, self.header.parents.get());
         let mut found = None;
-        // Directories before `low` have their children at or before the entry, from `high` on after.
-        let (mut low, mut high) = (0, entry.0.min(self.rows()));
         while low < high {
             let middle = low + (high - low) / 2;
-            let nearest = self.directory_before(middle, low)?;
-            match nearest {
-                Some((row, directory)) if directory.first <= entry.0 => {
-                    found = Some((row, directory));
-                    low = middle + 1;
-                }
-                Some((row, _)) => high = row.0,
-                // No directory in `low..=middle`.
-                None if middle - low < PROBE => low = middle + 1,
-                None => return Ok(None),
+            let row: &U32 = self.record(self.sections.parents, middle.into())?;
+            let row = RowNo(row.get());
+            let Some(directory) = self.directory(row)? else {
+                return Err(self.damaged("what should be a directory is none"));
+            };
+            if directory.first <= entry.0 {
+                found = Some((row, directory.first + directory.children));
+                low = middle + 1;
+            } else {
+                high = middle;
             }
         }
-        let rows = found.map(|(row, directory)| (row, directory.first + directory.children));
-        Ok(rows.filter(|(_, end)| entry.0 < *end))
-    }
-
-    /// The last directory in the rows `least..=most`, not further back than [`PROBE`].
-    fn directory_before(
-        &self,
-        most: u32,
-        least: u32,
-    ) -> Result<Option<(RowNo, Directory)>, TableError> {
-        for row in (least.max(most.saturating_sub(PROBE))..=most).rev() {
-            if let Some(directory) = self.directory(RowNo(row))? {
-                return Ok(Some((RowNo(row), directory)));
-            }
-        }
-        Ok(None)
+        Ok(found.filter(|(row, end)| row.0 < entry.0 && entry.0 < *end))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::oci::{Algorithm, ChainId};
 pub(super) const MAGIC: [u8; 8] = *b"shaltree";
 
 /// The format that this program writes, and the only one it reads.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// Bytes of the body under one check.
 pub(super) const CHUNK: usize = 64 * 1024;
@@ -43,7 +43,8 @@ pub(super) struct Header {
     pub xattrs: U64,
     pub warnings: U64,
     pub warning_count: U32,
-    pub reserved: U32,
+    /// Directories that have children.
+    pub parents: U32,
     pub dropped_warnings: U64,
     pub inodes: U64,
     pub bytes: U64,
@@ -135,6 +136,8 @@ pub(super) struct Section {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sections {
     pub rows: Section,
+    /// The rows of the directories that have children, as [`U32`] in their order.
+    pub parents: Section,
     pub files: Section,
     pub sparse: Section,
     pub extents: Section,
@@ -157,6 +160,7 @@ impl Sections {
         };
         Some(Self {
             rows: next(header.rows.into(), size_of::<Row>())?,
+            parents: next(header.parents.into(), size_of::<U32>())?,
             files: next(header.files.into(), size_of::<FileRow>())?,
             sparse: next(header.sparse_files.into(), size_of::<SparseRow>())?,
             extents: next(header.extents.into(), size_of::<ExtentRow>())?,

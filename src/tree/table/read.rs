@@ -293,7 +293,7 @@ impl ImageTree {
         Ok(rows.iter().map(extent).collect())
     }
 
-    fn record<T>(&self, section: Section, position: u64) -> Result<&T, TableError>
+    pub(super) fn record<T>(&self, section: Section, position: u64) -> Result<&T, TableError>
     where
         T: FromBytes + Immutable + KnownLayout + Unaligned,
     {

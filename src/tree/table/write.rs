@@ -21,6 +21,8 @@ pub fn write(merged: &Merged, chain: ChainId, mut out: impl Write) -> io::Result
     out.write_all(header.as_bytes())?;
     let mut body = BodyWriter::new(out);
     rows(merged, &plan, &mut body)?;
+    body.pad(sections.parents)?;
+    parents(merged, &mut body)?;
     body.pad(sections.files)?;
     files(merged, &mut body)?;
     body.pad(sections.sparse)?;
@@ -52,6 +54,7 @@ fn too_large() -> io::Error {
 #[derive(Debug, Default)]
 struct Plan {
     rows: u32,
+    parents: u32,
     files: u32,
     sparse_files: u32,
     extents: u64,
@@ -89,7 +92,8 @@ impl Plan {
             Body::Symlink { text } => {
                 self.texts = self.texts.checked_add(u32::try_from(text.len()).ok()?)?;
             }
-            Body::Directory { .. } | Body::Device { .. } | Body::Fifo => {}
+            Body::Directory { children, .. } => self.parents += u32::from(children > 0),
+            Body::Device { .. } | Body::Fifo => {}
         }
         if row.node.xattrs > 0 && !self.xattrs.contains_key(&row.node.xattrs) {
             let length = u32::try_from(merged.xattrs(row.node).len()).ok()?;
@@ -120,7 +124,7 @@ impl Plan {
             xattrs: U64::new(self.xattr_bytes.into()),
             warnings: U64::new(warning_bytes as u64),
             warning_count: U32::new(u32::try_from(warnings.len()).unwrap_or(u32::MAX)),
-            reserved: U32::new(0),
+            parents: U32::new(self.parents),
             dropped_warnings: U64::new(merged.dropped_warnings()),
             inodes: U64::new(totals.inodes),
             bytes: U64::new(totals.bytes),
@@ -195,6 +199,16 @@ fn record(row: &Visible<'_>, plan: &Plan, cursor: &mut Cursor) -> Row {
         layer: U16::new(row.layer),
         reserved: U16::new(0),
     }
+}
+
+/// The directories that have children, so that the one that has a given row is found.
+fn parents<W: Write>(merged: &Merged, body: &mut BodyWriter<W>) -> io::Result<()> {
+    for (row, visible) in (0..).zip(merged.rows()) {
+        if let Body::Directory { children: 1.., .. } = visible.body {
+            body.put(U32::new(row).as_bytes())?;
+        }
+    }
+    Ok(())
 }
 
 /// Rows that are the first names of their nodes, numbered.
