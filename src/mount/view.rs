@@ -33,11 +33,12 @@ impl View {
         let pinned = image.pins();
         // Before looking whether anything is there: what is found then stays.
         let lease = store.lease(&pinned)?;
+        let layers = image.blobs(store)?;
         Ok(Self {
             image: name.to_owned(),
             image_id: image.id,
-            tree: pull::ensure_tree(store, image)?,
-            layers: image.blobs(store)?,
+            tree: pull::ensure_tree_of(store, image, &layers)?,
+            layers,
             first_layer: 0,
             pinned,
             lease,

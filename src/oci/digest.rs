@@ -127,13 +127,12 @@ fn nibble(digit: u8) -> Option<u8> {
     }
 }
 
+/// Not by way of `{:02x}`: a mount of a thousand layers writes many thousands of these.
 fn hex(bytes: &[u8]) -> String {
-    use fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let mut text = String::with_capacity(bytes.len() * 2);
+    let halves = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    text.extend(halves.filter_map(|half| char::from_digit(half.into(), 16)));
+    text
 }
 
 impl fmt::Display for Digest {

@@ -26,7 +26,7 @@ mod warnings;
 pub use error::PullError;
 pub use observer::{LayerEvent, Observer, Silent};
 pub use repair::{OpenSource, Outcome, repair};
-pub use tree::{content_of, ensure_tree, history};
+pub use tree::{content_of, ensure_tree, ensure_tree_of, history};
 pub use verify::verify;
 pub use warnings::{Warnings, warnings};
 

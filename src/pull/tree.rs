@@ -12,7 +12,7 @@ use super::layers::{rescan, run, toc_of};
 use super::{Options, PullError};
 use crate::layer::{Toc, TocError};
 use crate::oci::{ChainId, Descriptor, Digest};
-use crate::store::{Derived, Key, Store, StoreError, StoredImage};
+use crate::store::{BlobId, Derived, Key, Store, StoreError, StoredImage};
 use crate::tree::{
     History, ImageTree, MergeError, MergeLimits, Merged, Merger, RowNo, Whiteouts, table,
 };
@@ -20,7 +20,16 @@ use crate::tree::{
 /// The image's tree, with all its layers' tables in place. What is missing or stale is rebuilt
 /// from the blobs. Hold a [`crate::store::Lease`] on the image's pins.
 pub fn ensure_tree(store: &Store, image: &StoredImage) -> Result<ImageTree, PullError> {
-    let layers = ensure_tables(store, image)?;
+    ensure_tree_of(store, image, &image.blobs(store)?)
+}
+
+/// The same for who has looked for the image's blobs already.
+pub fn ensure_tree_of(
+    store: &Store,
+    image: &StoredImage,
+    blobs: &[BlobId],
+) -> Result<ImageTree, PullError> {
+    let layers = ensure_tables(store, image, blobs)?;
     match open(store, chain_of(&layers))? {
         Some(tree) => Ok(tree),
         None => make(store, &layers, Options::again().merge_limits),
@@ -30,19 +39,22 @@ pub fn ensure_tree(store: &Store, image: &StoredImage) -> Result<ImageTree, Pull
 /// What each layer of the image did, worked out from the layers' tables anew. As for
 /// [`ensure_tree`], hold a lease.
 pub fn history(store: &Store, image: &StoredImage) -> Result<History, PullError> {
-    let layers = ensure_tables(store, image)?;
+    let layers = ensure_tables(store, image, &image.blobs(store)?)?;
     let limits = Options::again().merge_limits;
     let begin = || Merger::recording(limits);
     Ok(merge_healing(store, &layers, begin)?.finish_history())
 }
 
 /// The image's layers, with the tables of all in place.
-fn ensure_tables(store: &Store, image: &StoredImage) -> Result<Vec<ImageLayer>, PullError> {
-    let blobs = image.blobs(store)?;
+fn ensure_tables(
+    store: &Store,
+    image: &StoredImage,
+    blobs: &[BlobId],
+) -> Result<Vec<ImageLayer>, PullError> {
     let layers: Vec<ImageLayer> = layers_of(image).collect();
     let options = Options::again();
     let missing: Vec<_> =
-        layers.iter().zip(&blobs).filter(|(layer, _)| toc_of(store, layer).is_none()).collect();
+        layers.iter().zip(blobs).filter(|(layer, _)| toc_of(store, layer).is_none()).collect();
     run(&missing, options.jobs, &AtomicBool::new(false), |(layer, blob)| {
         rescan(store, layer, blob, &options.limits)
     })?;
