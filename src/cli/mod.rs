@@ -107,9 +107,7 @@ fn execute(words: Vec<OsString>) -> u8 {
 }
 
 fn parse(words: Vec<OsString>) -> Result<Cli, clap::Error> {
-    let command = args::command();
-    let words = args::plain(words, &command);
-    let matches = command.try_get_matches_from(words)?;
+    let matches = args::command().try_get_matches_from(args::plain(words))?;
     Cli::from_arg_matches(&matches)
 }
 

@@ -73,9 +73,8 @@ mod tests {
 
     fn error(line: &str) -> clap::Error {
         let words = line.split(' ').map(Into::into).collect();
-        let command = crate::cli::args::command();
-        let words = crate::cli::args::plain(words, &command);
-        command.try_get_matches_from(words).expect_err(line)
+        let words = crate::cli::args::plain(words);
+        crate::cli::args::command().try_get_matches_from(words).expect_err(line)
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use clap::Args;
+use clap::{Arg, Args};
 
 use super::Wanted;
 use crate::chroot::Volume;
@@ -52,11 +52,14 @@ pub struct Chroot {
     /// `host` or `none`
     #[arg(long, value_name = "NETWORK", default_value = "host", value_parser = ["host", "none"])]
     pub net: String,
-    // In the place of the global option, whose `-v` is Docker's volume here; clap hands its value
-    // to that one.
-    /// Say more: log what is done (twice: in detail)
-    #[arg(long, action = clap::ArgAction::Count, help_heading = "Global options")]
-    pub verbose: u8,
+}
+
+/// `--verbose` in the place of the global option, whose `-v` is Docker's volume here; clap hands its
+/// value to that one.
+pub(super) fn verbose() -> Arg {
+    // Behind the others.
+    let arg = Arg::new("verbose").long("verbose").action(clap::ArgAction::Count).display_order(99);
+    arg.help_heading("Global options").help("Say more: log what is done (twice: in detail)")
 }
 
 /// `NAME` or `NAME=VALUE`.

@@ -5,6 +5,7 @@
 //! definition. Nothing is done here but reading words.
 
 mod chroot;
+mod deferred;
 mod files;
 mod images;
 mod layers;
@@ -15,6 +16,7 @@ mod store;
 mod wording;
 
 pub use chroot::Chroot;
+pub use deferred::Deferred;
 pub use files::{Cat, Copy, Export, Files};
 pub use images::{History, Inspect, List, Load, Prune, Remove, Save, SaveFormat, Tag};
 pub use layers::{Diff, Layers, Which};
@@ -101,72 +103,74 @@ pub enum Top {
 
 /// Everything that can be done.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum Command {
     /// Fetch an image from a registry, a layout or an archive
-    Pull(Pull),
+    Pull(Deferred<Pull>),
     /// Mount an image on a directory, fetching it when it is missing
-    Mount(Mount),
+    Mount(Deferred<Mount>),
     /// Unmount
     #[command(alias = "unmount")]
-    Umount(Umount),
+    Umount(Deferred<Umount>),
     /// List mounts
-    Mounts(Mounts),
+    Mounts(Deferred<Mounts>),
     /// Show what mounts were asked and did
-    Stats(Stats),
+    Stats(Deferred<Stats>),
     /// Run a command, or a shell, in an image
-    Chroot(Chroot),
+    #[command(arg(chroot::verbose()))]
+    Chroot(Deferred<Chroot>),
     /// List the files of an image
-    Files(Files),
+    Files(Deferred<Files>),
     /// Print files of an image
-    Cat(Cat),
+    Cat(Deferred<Cat>),
     /// Copy files out of an image
-    Cp(Copy),
+    Cp(Deferred<Copy>),
     /// Write all files of an image as one tar
-    Export(Export),
+    Export(Deferred<Export>),
     /// List images
     #[command(visible_alias = "images", alias = "list")]
-    Ls(List),
+    Ls(Deferred<List>),
     /// Show all that is known of images, as JSON
-    Inspect(Inspect),
+    Inspect(Deferred<Inspect>),
     /// Show how an image was made
-    History(History),
+    History(Deferred<History>),
     /// List the layers of an image: what each brings, changes and wastes
-    Layers(Layers),
+    Layers(Deferred<Layers>),
     /// Show which layers made, changed or removed a path
-    Which(Which),
+    Which(Deferred<Which>),
     /// Compare two images, or an image with its lower layers
-    Diff(Diff),
+    Diff(Deferred<Diff>),
     /// Remove images or names of images
     #[command(visible_alias = "rmi", alias = "remove")]
-    Rm(Remove),
+    Rm(Deferred<Remove>),
     /// Give an image another name
-    Tag(Tag),
+    Tag(Deferred<Tag>),
     /// Remove images without a tag, and what nothing needs any more
-    Prune(Prune),
+    Prune(Deferred<Prune>),
     /// Write images to an archive
-    Save(Save),
+    Save(Deferred<Save>),
     /// Read images from an archive
-    Load(Load),
+    Load(Deferred<Load>),
     /// Search Docker Hub, or the catalog of any registry
-    Search(Search),
+    Search(Deferred<Search>),
     /// Look at the manifest of an image in a registry
-    Manifest(Manifest),
+    Manifest(Deferred<Manifest>),
     /// List the platforms that an image is there for
-    Platforms(Platforms),
+    Platforms(Deferred<Platforms>),
     /// Keep a password for a registry
-    Login(Login),
+    Login(Deferred<Login>),
     /// Forget the password for a registry
-    Logout(Logout),
+    Logout(Deferred<Logout>),
     /// Show what the images take on the disk
-    Df(DiskUsage),
+    Df(Deferred<DiskUsage>),
     /// Look for damage in the store, and repair it
-    Verify(Verify),
+    Verify(Deferred<Verify>),
     /// Show the store and what this machine can do
-    Info(Info),
+    Info(Deferred<Info>),
     /// Print a completion script for a shell
-    Completion(Completion),
+    Completion(Deferred<Completion>),
     /// Print manual pages
-    Man(Man),
+    Man(Deferred<Man>),
 }
 
 /// The commands by what they are for, in the order of the help text.

@@ -5,22 +5,23 @@
 //! stand at all. Words after `--`, and those of a command that `chroot` runs, are nobody's business
 //! here. `shale help ls` is `shale ls --help`, `shale version` is `shale --version`.
 
+use std::cell::LazyCell;
 use std::ffi::OsString;
 
 use clap::{ArgAction, Command};
 
 /// The words in the plain form. What is no switch, or no value of one, is left as it is.
-pub fn plain(words: Vec<OsString>, command: &Command) -> Vec<OsString> {
-    let mut switches = Switches::default();
-    switches.collect(command);
+pub fn plain(words: Vec<OsString>) -> Vec<OsString> {
+    let switches = LazyCell::new(Switches::all);
     let words = as_options(words);
     let foreign = ["--", "chroot"];
     let end = words.iter().position(|word| foreign.iter().any(|end| word == end));
     let end = end.unwrap_or(words.len());
     let mut plain = Vec::with_capacity(words.len());
     for (number, word) in words.into_iter().enumerate() {
-        match word.to_str().filter(|_| number < end).and_then(|text| switches.value(text)) {
-            Some((name, true)) => plain.push(name.into()),
+        let parts = word.to_str().filter(|_| number < end).and_then(assigned);
+        match parts.and_then(|(name, value)| Some((switches.get(name)?, value))) {
+            Some((switch, true)) => plain.push(switch.into()),
             Some((_, false)) => {}
             None => plain.push(word),
         }
@@ -45,6 +46,15 @@ fn as_options(mut words: Vec<OsString>) -> Vec<OsString> {
 struct Switches(Vec<String>);
 
 impl Switches {
+    /// Has every command make its options, which takes a while.
+    fn all() -> Self {
+        let mut command = super::command();
+        command.build();
+        let mut switches = Self::default();
+        switches.collect(&command);
+        switches
+    }
+
     fn collect(&mut self, command: &Command) {
         for arg in command.get_arguments().filter(|a| matches!(a.get_action(), ArgAction::SetTrue))
         {
@@ -56,15 +66,18 @@ impl Switches {
         }
     }
 
-    /// A switch and its value.
-    fn value<'a>(&self, word: &'a str) -> Option<(&'a str, bool)> {
-        let (name, value) = word.split_once('=')?;
-        let value = match value {
-            "1" | "t" | "T" | "true" | "TRUE" | "True" => true,
-            "0" | "f" | "F" | "false" | "FALSE" | "False" => false,
-            _ => return None,
-        };
-        self.0.iter().any(|switch| switch == name).then_some((name, value))
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|switch| *switch == name).map(String::as_str)
+    }
+}
+
+/// What may be a switch, and its value.
+fn assigned(word: &str) -> Option<(&str, bool)> {
+    let (name, value) = word.split_once('=').filter(|_| word.starts_with('-'))?;
+    match value {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some((name, true)),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some((name, false)),
+        _ => None,
     }
 }
 
@@ -86,7 +99,7 @@ mod tests {
             ("shale chroot x prog --all=false", ""),
         ] {
             let words = line.split(' ').map(OsString::from).collect();
-            let plain = plain(words, &crate::cli::args::command());
+            let plain = plain(words);
             let plain: Vec<String> =
                 plain.into_iter().filter_map(|w| w.into_string().ok()).collect();
             assert_eq!(plain.join(" "), if wanted.is_empty() { line } else { wanted });
