@@ -10,7 +10,8 @@ use zerocopy::little_endian::U32;
 use super::read::ImageTree;
 use crate::tree::{RowNo, TableError};
 
-/// Goes on from a name; made by [`ImageTree::following`].
+/// Goes on from a name; made by [`ImageTree::following`]. In a forged table it may go in circles:
+/// whoever walks sets a bound.
 #[derive(Debug)]
 pub struct Following<'a> {
     tree: &'a ImageTree,
