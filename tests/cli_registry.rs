@@ -11,9 +11,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cli::Home;
 use support::certificates::certificates;
+use support::fault_registry::{FaultRegistry, Reply};
 use support::image::Image;
 use support::real_registry::{RealRegistry, Setup, installed};
 
@@ -70,6 +72,21 @@ fn a_login_that_others_read() {
     assert!(home.shale(&["logout", &host]).stderr.contains("Removing login credentials"));
     home.fails(1, &["pull", &name]);
     assert!(home.shale(&["logout", &host]).stderr.contains("Not logged in"));
+}
+
+#[test]
+fn who_has_to_wait_is_told_why() {
+    let image = Image::small();
+    let busy = AtomicBool::new(true);
+    let server = FaultRegistry::start(&image, move |request| {
+        let too_many =
+            || Reply::error(429, "TOOMANYREQUESTS", "slow down").with("Retry-After", "1");
+        (request.is_manifest() && busy.swap(false, Ordering::Relaxed)).then(too_many)
+    });
+    let said = Home::new().shale(&["pull", &format!("{}/test/image", server.host())]);
+    assert_eq!(said.status, 0, "{}", said.stderr);
+    let told = |line: &str| line.contains("slow down") && line.ends_with("next try in 1.00 s");
+    assert!(said.stderr.lines().any(told), "{}", said.stderr);
 }
 
 #[test]

@@ -7,6 +7,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use log::Level;
+
 use super::RegistryError;
 use crate::source::Clock;
 
@@ -20,6 +22,9 @@ pub const PROGRESS_TIME: Duration = Duration::from_secs(60);
 pub const STEADY_BYTES: u64 = 16 * 1024;
 /// The longest that a registry can make us wait before one try.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// Whoever has waited for this long, or is about to, is told why.
+const NOTABLE: Duration = Duration::from_secs(1);
 
 /// The waits before the second and later tries: the first break is often a connection that idled
 /// too long, the later ones are not.
@@ -37,11 +42,13 @@ pub(super) struct Retry {
     /// Bytes and time when the count last started.
     bytes: u64,
     since: Duration,
+    /// When this try began.
+    began: Duration,
 }
 
 impl Retry {
     pub(super) fn new(clock: &dyn Clock) -> Self {
-        Self { tries: 1, bytes: 0, since: clock.now() }
+        Self { tries: 1, bytes: 0, since: clock.now(), began: clock.now() }
     }
 
     /// After a failure that may pass, with `bytes` had in all: waits for the next try, or gives up
@@ -65,8 +72,11 @@ impl Retry {
         }
         let usual = WAITS.get(self.tries as usize - 1).copied().unwrap_or(LONGEST_WAIT);
         let wait = error.retry_after().unwrap_or(usual).min(LONGEST_WAIT);
-        log::info!("{error}; next try in {:.2} s", wait.as_secs_f32());
+        let waited = clock.now().saturating_sub(self.began);
+        let level = if wait.max(waited) < NOTABLE { Level::Info } else { Level::Warn };
+        log::log!(level, "{error}; next try in {:.2} s", wait.as_secs_f32());
         clock.sleep(wait);
+        self.began = clock.now();
         self.tries += 1;
         Ok(())
     }
