@@ -105,7 +105,7 @@ fn who_reads_file_after_file_gets_most_of_them_unasked() {
         let reads = messages.iter().find(|(kind, _)| *kind == Request::Read).unwrap().1;
         let sent = mounted.fs.counters().files_sent();
         tries.push((reads, sent));
-        if reads < 300 && reads + sent >= 600 {
+        if reads < 400 && reads + sent >= 600 {
             return;
         }
     }
