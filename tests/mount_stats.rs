@@ -10,9 +10,12 @@ mod program;
 mod require;
 
 use std::fs;
+use std::io::Read as _;
 
-use program::{Bench, Said, kill, wait_for};
+use images::{TestImage, TestLayer};
+use program::{Bench, IMAGE, Said, kill, wait_for};
 use require::can_mount;
+use rustix::fs::Advice;
 use rustix::process::Signal;
 use shalefs::mount::{self, State};
 
@@ -67,6 +70,40 @@ fn every_form_and_the_mounts_that_are_meant() {
         let metric = name.split('{').next().unwrap();
         assert!(metrics.contains(&format!("# TYPE {metric} ")), "{line}");
     }
+}
+
+#[test]
+fn files_in_an_order_of_their_own_are_kept_on_disk_and_not_decoded_again_and_again() {
+    let Some(_alone) = can_mount() else { return };
+    let bench = Bench::new();
+    // More than the cache of spans takes.
+    let files: Vec<_> = (0..2500_u32)
+        .map(|number| {
+            // Spread over the layer, as seen from the order of the names.
+            let name = format!("f{:04}", number * 703 % 2500);
+            let mut bytes = vec![0; 12_000];
+            blake3::Hasher::new().update(name.as_bytes()).finalize_xof().fill(&mut bytes);
+            (name, bytes)
+        })
+        .collect();
+    let layer: Vec<_> = files.iter().map(|(name, bytes)| (name.as_str(), &bytes[..])).collect();
+    TestImage::new(vec![TestLayer::of(&layer)], "spread").put(&bench.store(), Some(IMAGE));
+    bench.mount();
+    let mut files: Vec<_> = files.iter().collect();
+    files.sort();
+    for _ in 0..4 {
+        for (name, right) in &files {
+            let file = fs::File::open(bench.dir.join(name)).unwrap();
+            let mut bytes = Vec::new();
+            (&file).read_to_end(&mut bytes).unwrap();
+            assert!(bytes == *right, "{name}");
+            rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).unwrap();
+        }
+        if json(&bench)["Content"]["swap_reads"].as_u64().unwrap() > 100 {
+            return;
+        }
+    }
+    panic!("{}", json(&bench));
 }
 
 #[test]

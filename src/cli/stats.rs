@@ -144,10 +144,12 @@ fn paragraph(row: &Row) -> String {
         (
             "decoded",
             format!(
-                "{} in {} spans, {:.3} s",
+                "{} in {} spans, {:.3} s; {} spans kept on disk, read {} times",
                 size("bytes_decoded"),
                 figures.get("spans_decoded"),
-                spent.as_secs_f64()
+                spent.as_secs_f64(),
+                figures.get("spans_swapped"),
+                figures.get("swap_reads")
             ),
         ),
         (
@@ -200,11 +202,13 @@ fn prometheus(rows: &[Row]) -> String {
 }
 
 /// Figures other than requests as metrics.
-const METRICS: [(&str, &str, &str); 12] = [
+const METRICS: [(&str, &str, &str); 14] = [
     ("reads", "counter", "Reads of file bytes."),
     ("bytes_served", "counter", "Bytes handed to readers."),
     ("bytes_decoded", "counter", "Uncompressed bytes decoded."),
     ("spans_decoded", "counter", "Spans decoded."),
+    ("spans_swapped", "counter", "Spans kept on disk because they are wanted again and again."),
+    ("swap_reads", "counter", "Reads of those: of a span, or of a small file in it."),
     ("bytes_cached", "gauge", "Bytes of decoded spans in memory."),
     ("cache_hits", "counter", "Spans found in memory."),
     ("waits", "counter", "Times a reader waited for another's decoding."),

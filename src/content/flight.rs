@@ -3,7 +3,7 @@
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use super::ContentError;
-use super::spans::Decoded;
+use super::decoded::Decoded;
 
 /// A span that somebody is decoding.
 #[derive(Debug, Default)]

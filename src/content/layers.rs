@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lru::LruCache;
 
 use super::ContentError;
+use crate::layer::Compression;
 use crate::layer::resume::{CompressedBytes, SpanDecoder};
 use crate::layer::seekable::{self, Seekable};
 use crate::layer::span::{Access, SpanNo, SpanTable};
@@ -136,8 +137,17 @@ impl Layer {
 
     /// Whether a decoder is worth keeping: one of a format with large windows is not.
     pub(super) fn decoders_are_small(&self) -> bool {
-        use crate::layer::Compression;
         matches!(self.toc.header().compression, Compression::None | Compression::Gzip)
+    }
+
+    /// Its blob.
+    pub(super) fn bytes(&self) -> Arc<dyn CompressedBytes> {
+        Arc::clone(&self.bytes)
+    }
+
+    /// Whether its bytes have to be decoded at all.
+    pub(super) fn is_compressed(&self) -> bool {
+        self.toc.header().compression != Compression::None
     }
 
     /// Whether a span is looked up in the seekable form and needs no decoder.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! read(file, range) --> extracted object of the file? --> checked groups of it
-//!                   \-> spans that hold the range ------> cache, or a decoder; checked
+//!                   \-> spans that hold the range ------> cache, swap, or a decoder; checked
 //!                                      |-> next span, on the read-ahead thread
 //!                                      \-> how far a large file was read, to the extraction thread
 //! ```
@@ -16,12 +16,15 @@
 //! read, so a mount may fork after opening it.
 
 mod budget;
+mod decoded;
 mod extract;
 mod flight;
+mod job;
 mod layers;
 pub mod object;
 mod spans;
 mod stats;
+mod swap;
 
 pub use stats::Stats;
 
@@ -269,6 +272,10 @@ impl Content {
         let start = file.data_offset.checked_add(from).ok_or_else(out_of_range)?;
         let end = file.data_offset.checked_add(to).ok_or_else(out_of_range)?;
         let layer = shared.layers.get(file.layer)?;
+        if from == 0 && to == file.size && self.swapped(&layer, file, out).is_some() {
+            return Ok(());
+        }
+        shared.spans.swap.served(to - from);
         let mut at = start;
         while at < end {
             let number = layer.spans.find(at).ok_or_else(out_of_range)?;
@@ -282,6 +289,19 @@ impl Content {
             at = stop;
         }
         Ok(())
+    }
+
+    /// A small file, when its span is on disk and not in memory.
+    fn swapped(&self, layer: &Layer, file: &FileData, out: &mut Vec<u8>) -> Option<()> {
+        let shared = &*self.shared;
+        let number = layer.spans.find(file.data_offset)?;
+        let place = shared.spans.swap.find(layer, number)?;
+        if file.sparse.is_some() || shared.spans.has(layer.number, number) {
+            return None;
+        }
+        place.read_file(&layer.spans.get(number)?, file, out).then_some(())?;
+        shared.stats.swap_reads.fetch_add(1, Relaxed);
+        Some(())
     }
 
     /// Has the next span decoded when this one is read in order: after its predecessor, or beyond

@@ -17,22 +17,21 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use lru::LruCache;
 
 use super::budget::Budget;
+use super::decoded::{Decoded, Spare};
 use super::flight::Flight;
+use super::job::{Job, Origin};
 use super::layers::{Layer, Layers};
+use super::swap::Swap;
 use super::{ContentError, Stats};
 use crate::layer::resume::SpanDecoder;
 use crate::layer::span::SpanNo;
 
 /// Decoders with windows of many MiB that are parked at once.
 const PARKED_LARGE: usize = 1;
-
-/// Buffers kept for the next span.
-const SPARE: usize = 2;
 
 /// Which span of which layer.
 pub(super) type Key = (u32, SpanNo);
@@ -41,7 +40,9 @@ pub(super) type Key = (u32, SpanNo);
 #[derive(Debug)]
 pub(super) struct Spans {
     state: Mutex<State>,
-    spare: Arc<Mutex<Vec<Vec<u8>>>>,
+    pub(super) spare: Arc<Spare>,
+    /// Those that are wanted again and again.
+    pub(super) swap: Swap,
 }
 
 #[derive(Debug)]
@@ -57,36 +58,12 @@ struct State {
     streams: usize,
 }
 
-/// The bytes of a span, checked.
-#[derive(Debug)]
-pub(super) struct Decoded {
-    bytes: Vec<u8>,
-    spare: Arc<Mutex<Vec<Vec<u8>>>>,
-}
-
-impl std::ops::Deref for Decoded {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl Drop for Decoded {
-    fn drop(&mut self) {
-        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        if spare.len() < SPARE {
-            spare.push(std::mem::take(&mut self.bytes));
-        }
-    }
-}
-
 /// A decoder that waits for the next span to be wanted.
 #[derive(Debug)]
-struct Parked {
-    layer: u32,
-    small: bool,
-    decoder: SpanDecoder,
+pub(super) struct Parked {
+    pub(super) layer: u32,
+    pub(super) small: bool,
+    pub(super) decoder: SpanDecoder,
 }
 
 /// What to do about a span that is wanted.
@@ -111,7 +88,7 @@ impl Spans {
             parked: Vec::new(),
             streams,
         };
-        Self { state: Mutex::new(state), spare: Arc::default() }
+        Self { state: Mutex::new(state), spare: Arc::default(), swap: Swap::default() }
     }
 
     /// The bytes of a span.
@@ -165,8 +142,9 @@ impl Spans {
             if state.has(key) {
                 return;
             }
-            let decoder = state.unpark(layer.number, wanted, wanted);
-            if decoder.is_none() && !layer.is_kept(wanted) {
+            let swapped = self.swap.has(&key);
+            let decoder = if swapped { None } else { state.unpark(layer.number, wanted, wanted) };
+            if decoder.is_none() && !swapped && !layer.is_kept(wanted) {
                 return;
             }
             self.job(&mut state, layers, layer, decoder, wanted..=wanted, stats)
@@ -178,6 +156,29 @@ impl Spans {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing that can panic happens while it is held.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a span into the cache, and a decoder that stands behind it. Gives the bytes in the cache.
+    pub(super) fn keep(
+        &self,
+        key: Key,
+        span: &Arc<Decoded>,
+        from: Origin,
+        parked: Option<Parked>,
+    ) -> usize {
+        let (gone, unparked, bytes) = {
+            let mut state = self.lock();
+            let gone = state.insert(key, span, from);
+            (gone, parked.and_then(|parked| state.park(parked)), state.bytes)
+        };
+        // What had to give way is dropped without the lock.
+        drop((gone, unparked));
+        bytes
+    }
+
+    /// A span is not on its way any more.
+    pub(super) fn flown(&self, key: &Key) {
+        self.lock().flights.remove(key);
     }
 
     fn plan<'a>(
@@ -193,6 +194,9 @@ impl Spans {
         }
         if let Some(flight) = state.flights.get(&(layer.number, wanted)) {
             return Plan::Wait(Arc::clone(flight));
+        }
+        if self.swap.has(&(layer.number, wanted)) {
+            return Plan::Fly(self.job(&mut state, layers, layer, None, wanted..=wanted, stats));
         }
         // A kept span has no checkpoint and nothing before it matters.
         let checkpoint = layer.spans.checkpoint(wanted).unwrap_or(wanted);
@@ -223,11 +227,7 @@ impl Spans {
         for (key, flight) in &flights {
             state.flights.insert(*key, Arc::clone(flight));
         }
-        Job { spans: self, layers, layer, decoder, flights: flights.into_iter(), stats }
-    }
-
-    fn spare(&self) -> Vec<u8> {
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+        Job::new(self, layers, layer, decoder, flights, stats)
     }
 }
 
@@ -263,9 +263,11 @@ impl State {
 
     /// Puts a span into the cache. Gives back those that had to leave, to be dropped without the
     /// lock.
-    fn insert(&mut self, key: Key, span: &Arc<Decoded>) -> Vec<Arc<Decoded>> {
+    fn insert(&mut self, key: Key, span: &Arc<Decoded>, from: Origin) -> Vec<Arc<Decoded>> {
         let mut gone = Vec::new();
-        self.budget.decoded(&key);
+        if from == Origin::Blob {
+            self.budget.decoded(&key);
+        }
         self.bytes += span.len();
         if let Some((_, old)) = self.cache.push(key, Arc::clone(span)) {
             self.bytes -= old.len();
@@ -278,110 +280,5 @@ impl State {
             gone.push(old);
         }
         gone
-    }
-}
-
-/// A run of spans to be decoded, the last of which is wanted.
-struct Job<'a> {
-    spans: &'a Spans,
-    layers: &'a Layers,
-    layer: &'a Arc<Layer>,
-    /// Stands at the first of them; `None`: to be made.
-    decoder: Option<SpanDecoder>,
-    /// Those that have not landed.
-    flights: std::vec::IntoIter<(Key, Arc<Flight>)>,
-    stats: &'a Stats,
-}
-
-impl Job<'_> {
-    /// Decodes them all; the last one.
-    fn fly(mut self) -> Result<Arc<Decoded>, ContentError> {
-        let mut last = None;
-        while let Some((key, flight)) = self.flights.next() {
-            // A panic between here and landing is caught by nobody else.
-            let landing = Landing { spans: self.spans, key, flight: &flight };
-            let started = Instant::now();
-            let mut bytes = self.spans.spare();
-            let decoded = self.decode(key.1, &mut bytes);
-            let nanos = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            self.stats.decode_nanos.fetch_add(nanos, Relaxed);
-            if let Err(what) = decoded {
-                let error = self.layers.damaged(key.0, what);
-                landing.land(Err(error.clone()));
-                self.fail(&error);
-                return Err(error);
-            }
-            self.stats.spans_decoded.fetch_add(1, Relaxed);
-            self.stats.bytes_decoded.fetch_add(bytes.len() as u64, Relaxed);
-            let span = Arc::new(Decoded { bytes, spare: Arc::clone(&self.spans.spare) });
-            let park = if self.flights.len() == 0 { self.decoder.take() } else { None };
-            let (gone, unparked) = {
-                let mut state = self.spans.lock();
-                let gone = state.insert(key, &span);
-                self.stats.bytes_cached.store(state.bytes as u64, Relaxed);
-                // Before it lands: who waits for it may want the next one at once.
-                let small = self.layer.decoders_are_small();
-                let parked = park.map(|decoder| Parked { layer: key.0, small, decoder });
-                (gone, parked.and_then(|parked| state.park(parked)))
-            };
-            drop((gone, unparked));
-            landing.land(Ok(Arc::clone(&span)));
-            last = Some(span);
-        }
-        last.ok_or_else(|| self.layers.damaged(self.layer.number, "no span to decode"))
-    }
-
-    /// Decodes the next span into `bytes`.
-    fn decode(&mut self, number: SpanNo, bytes: &mut Vec<u8>) -> Result<(), String> {
-        if self.layer.is_kept(number) {
-            return self.layer.kept(self.layers.store(), number, bytes);
-        }
-        let decoder = match &mut self.decoder {
-            Some(decoder) => decoder,
-            none => {
-                self.stats.resumes.fetch_add(1, Relaxed);
-                none.insert(self.layer.decoder(number)?)
-            }
-        };
-        decoder.decode(&self.layer.spans, bytes).map_err(|error| error.to_string())
-    }
-
-    /// Ends all flights that have not landed.
-    fn fail(&mut self, error: &ContentError) {
-        for (key, flight) in self.flights.by_ref() {
-            Landing { spans: self.spans, key, flight: &flight }.land(Err(error.clone()));
-        }
-    }
-}
-
-impl Drop for Job<'_> {
-    fn drop(&mut self) {
-        if self.flights.len() > 0 {
-            let error = self.layers.damaged(self.layer.number, "decoding was given up");
-            self.fail(&error);
-        }
-    }
-}
-
-/// Ends one flight, also when dropped.
-struct Landing<'a> {
-    spans: &'a Spans,
-    key: Key,
-    flight: &'a Flight,
-}
-
-impl Landing<'_> {
-    fn land(self, result: Result<Arc<Decoded>, ContentError>) {
-        self.spans.lock().flights.remove(&self.key);
-        self.flight.land(result);
-        std::mem::forget(self);
-    }
-}
-
-impl Drop for Landing<'_> {
-    fn drop(&mut self) {
-        self.spans.lock().flights.remove(&self.key);
-        let offset = u64::from(self.key.1.0);
-        self.flight.land(Err(ContentError::OutOfRange { layer: self.key.0, offset }));
     }
 }

@@ -25,6 +25,10 @@ pub struct Stats {
     pub resumes: AtomicU64,
     /// Nanoseconds spent decoding and checking, over all threads.
     pub decode_nanos: AtomicU64,
+    /// Spans written to disk because readers come back to them.
+    pub spans_swapped: AtomicU64,
+    /// Times bytes came from those: a span, or a small file.
+    pub swap_reads: AtomicU64,
     /// Bytes served from extracted files.
     pub extracted_bytes_served: AtomicU64,
     /// Files extracted.
@@ -45,6 +49,8 @@ impl Stats {
             ("waits", of(&self.waits)),
             ("resumes", of(&self.resumes)),
             ("decode_nanos", of(&self.decode_nanos)),
+            ("spans_swapped", of(&self.spans_swapped)),
+            ("swap_reads", of(&self.swap_reads)),
             ("extracted_bytes_served", of(&self.extracted_bytes_served)),
             ("files_extracted", of(&self.files_extracted)),
         ]

@@ -208,6 +208,12 @@ impl Store {
         Draft::create(self.disk(), &self.derived_dir(kind, key.into().algorithm))
     }
 
+    /// A file without a name, next to extracted files: gone when it is closed.
+    pub fn scratch(&self) -> Result<File, StoreError> {
+        let directory = self.derived_dir(Derived::Content, "blake3");
+        Draft::create(self.disk(), &directory)?.nameless()
+    }
+
     /// Makes a finished temporary visible as the derived file; one that is there is replaced.
     pub fn publish_derived(
         &self,

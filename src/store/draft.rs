@@ -99,6 +99,11 @@ impl Draft {
         self.published = true;
         self.file.try_clone().map_err(StoreError::at(target))
     }
+
+    /// The file, without a name.
+    pub(super) fn nameless(self) -> Result<File, StoreError> {
+        self.file.try_clone().map_err(StoreError::at(&self.path))
+    }
 }
 
 impl Write for Draft {
