@@ -90,6 +90,25 @@ fn who_has_to_wait_is_told_why() {
 }
 
 #[test]
+fn what_is_missing_is_named_when_it_cannot_be_fetched_again() {
+    let image = Image::small();
+    let server = FaultRegistry::start(&image, |_| None);
+    let (home, name) = (Home::new(), format!("{}/test/image", server.host()));
+    home.ok(&["pull", &name]);
+    // Nobody listens there any more.
+    let name = {
+        home.ok(&["tag", &name, "localhost:1/test/image"]);
+        "localhost:1/test/image"
+    };
+    let layer = image.layers[0].digest();
+    fs::remove_file(home.path(&format!("store/blobs/sha256/{}", layer.hex()))).unwrap();
+    let error = home.fails(1, &["cat", name, "/etc/os-release"]);
+    let (missing, refused) = (error.find(&layer.to_string()), error.find("connection refused"));
+    assert!(missing.is_some() && missing < refused, "{error}");
+    assert!(error.contains("hint: pull the image again"), "{error}");
+}
+
+#[test]
 fn a_login_of_skopeo() {
     let image = Image::small();
     let Some(server) = guarded(&image) else { return };

@@ -234,6 +234,17 @@ fn a_stale_or_foreign_table() {
         fs::copy(tree, &f.tree).unwrap();
     });
     finds("not a table", true, &[Code::TableDamaged], |f| fs::write(&f.toc, "text").unwrap());
+    for table in [|f: &Fixture| f.tree.clone(), |f: &Fixture| f.toc.clone()] {
+        finds("another version's table", true, &[Code::TableStale], |f| {
+            let mut bytes = fs::read(table(f)).unwrap();
+            // Of a tree the version is in front, of a layer's table near the end.
+            let at = if bytes.starts_with(b"shaltree") { 8 } else { bytes.len() - 12 };
+            bytes[at] += 1;
+            fs::write(table(f), bytes).unwrap();
+            let found = f.verify(false);
+            assert!(found.iter().all(|finding| finding.severity == Severity::Outdated));
+        });
+    }
 }
 
 #[test]

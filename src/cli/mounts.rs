@@ -82,21 +82,32 @@ const TRIES: usize = 5;
 /// for another reason, is fetched again.
 pub(super) fn image(context: &mut Context, args: &Wanted) -> Result<(StoredImage, Lease), Error> {
     let store = context.store()?;
-    let mut whole = true;
+    let mut missing = None;
     for last in (0..TRIES).map(|number| number + 1 == TRIES) {
-        let image = find(context, args, whole)?;
+        let image = match (find(context, args, missing.is_none()), missing.take()) {
+            (Err(error), Some(missing)) => return Err(not_again(missing, error)),
+            (found, _) => found?,
+        };
         let lease = store.lease(&image.pins())?;
         match image.blobs(&store) {
             Ok(_) => return Ok((image, lease)),
-            Err(StoreError::MissingBlob { .. })
+            Err(error @ StoreError::MissingBlob { .. })
                 if !last && args.fetching.pull != PullPolicy::Never =>
             {
-                whole = false;
+                missing = Some(error);
             }
             Err(error) => return Err(error.into()),
         }
     }
     Err(Error::failed(format!("{}: it is removed again and again", args.image.to_string_lossy())))
+}
+
+/// A stored image lacks something, and cannot be fetched again.
+fn not_again(missing: StoreError, fetching: Error) -> Error {
+    let (first, hint) = Error::from(missing).words().unwrap_or_default();
+    let (second, _) = fetching.words().unwrap_or_default();
+    let error = Error::failed(format!("{first}; fetching it again: {second}"));
+    error.hint(hint.unwrap_or_default())
 }
 
 /// The image that is stored, if that is `whole` and the policy lets it do, or a fetched one.

@@ -67,7 +67,12 @@ pub fn man(context: &mut Context, args: &Man) -> Result<(), Error> {
         None => command,
         Some(name) => {
             let found = command.find_subcommand(name);
-            found.ok_or_else(|| Error::usage(format!("no such command: {name}")))?.clone()
+            found
+                .ok_or_else(|| {
+                    Error::usage(format!("no such command: {name}"))
+                        .hint("`shale --help` lists them")
+                })?
+                .clone()
         }
     };
     context.out.raw(&render(page)?)

@@ -1,7 +1,8 @@
 //! `verify`: what is wrong with the store, a finding a line, and with `--repair` what became of it.
 //!
 //! Exit status: 0 nothing is damaged, 1 something is, 2 something could not be looked at. Leftovers
-//! of killed processes and what is odd in an image are listed and are no damage.
+//! of killed processes, tables of another version and what is odd in an image are listed and are no
+//! damage.
 
 use super::args::Verify as Args;
 use super::context::{Context, stored_name};
@@ -73,6 +74,7 @@ fn row(finding: &Finding, outcome: Option<&Outcome>) -> Value {
     };
     let severity = match finding.severity {
         Severity::Warning => "warning",
+        Severity::Outdated => "outdated",
         Severity::Leftover => "leftover",
         Severity::Unchecked => "unchecked",
         Severity::Damage => "damage",
@@ -120,6 +122,7 @@ fn conclude(
     };
     let (damage, unchecked) = (counts(Severity::Damage), counts(Severity::Unchecked));
     let (leftovers, odd) = (counts(Severity::Leftover), counts(Severity::Warning));
+    let outdated = counts(Severity::Outdated);
     let repaired = outcomes.iter().filter(|outcome| **outcome == Outcome::Repaired).count();
     let mut words = Vec::new();
     for (count, what) in [
@@ -127,6 +130,7 @@ fn conclude(
         (damage, "damaged"),
         (unchecked, "not checked"),
         (leftovers, "left over (`shale prune` takes it)"),
+        (outdated, "of another version of shale (made again when needed)"),
         (odd, "odd in the layers (no damage; SEMANTICS.md says what is shown)"),
     ] {
         if count > 0 {

@@ -95,6 +95,8 @@ impl SpanDecoder {
     ) -> Result<Self, SpanError> {
         let at = spans.checkpoint(wanted).ok_or(SpanError::Unreachable(wanted))?;
         let span = spans.get(at).ok_or(SpanError::Unreachable(wanted))?;
+        // First: the disk can bring them while the window is read from elsewhere.
+        will_need(&*bytes, spans, at, wanted);
         let checkpoint = match span.access {
             Access::Start { offset } => Checkpoint { offset, state: State::Start },
             Access::Block { offset, bits, window } => {
@@ -105,7 +107,6 @@ impl SpanDecoder {
                 return Err(SpanError::Unreachable(wanted));
             }
         };
-        will_need(&*bytes, spans, at, wanted);
         let cursor = Cursor::new(bytes, checkpoint.offset);
         let stream = decode::enter(toc.header().compression, cursor, &checkpoint, WINDOW_HIGHEST)?;
         Ok(Self { stream, next: at })

@@ -4,8 +4,11 @@
 //! the blobs, whose bytes are hashed while that happens.
 
 use std::collections::HashSet;
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{ErrorKind, Write as _};
 use std::sync::atomic::AtomicBool;
+
+use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::documents::{ImageLayer, chain_of};
 use super::layers::{rescan, run, toc_of};
@@ -91,11 +94,25 @@ pub(super) fn open(store: &Store, chain: ChainId) -> Result<Option<ImageTree>, P
 fn make(store: &Store, layers: &[ImageLayer], limits: MergeLimits) -> Result<ImageTree, PullError> {
     let chain = chain_of(layers);
     let merged = merge_healing(store, layers, || Merger::new(limits))?.finish();
-    let mut draft = store.draft_derived(Derived::Tree, &chain)?;
+    let mut draft = match store.draft_derived(Derived::Tree, &chain) {
+        Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::ReadOnlyFilesystem => {
+            return in_memory(store, &merged, chain);
+        }
+        draft => draft?,
+    };
     let at = |source| StoreError::Io { path: store.root().join("tree"), source };
     table::write(&merged, chain, &mut draft).map_err(at)?;
     draft.flush().map_err(at)?;
     let file = store.publish_derived(Derived::Tree, &chain, draft)?;
+    Ok(ImageTree::open(file, chain)?)
+}
+
+/// A tree that no store takes: for this process alone.
+fn in_memory(store: &Store, merged: &Merged, chain: ChainId) -> Result<ImageTree, PullError> {
+    let at = |source| StoreError::Io { path: store.root().join("tree"), source };
+    let memory = memfd_create("tree", MemfdFlags::CLOEXEC).map_err(|error| at(error.into()))?;
+    let mut file = File::from(memory);
+    table::write(merged, chain, &mut file).map_err(at)?;
     Ok(ImageTree::open(file, chain)?)
 }
 

@@ -124,7 +124,7 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// Written by another version of this program.
-    #[error("tree table {table} has format version {found}, this program reads 1")]
+    #[error("tree table {table} has format version {found}, this program reads {}", table::VERSION)]
     Version {
         /// Which table (its ChainID).
         table: String,

@@ -31,14 +31,29 @@ pub fn plain(words: Vec<OsString>) -> Vec<OsString> {
 
 /// `help` and `version` in the place of a command.
 fn as_options(mut words: Vec<OsString>) -> Vec<OsString> {
-    let option = match words.get(1).and_then(|word| word.to_str()) {
+    let Some(mut at) = command_place(&words, 1) else { return words };
+    if words.get(at).is_some_and(|word| word == "image") {
+        at = command_place(&words, at + 1).unwrap_or(at);
+    }
+    let option = match words.get(at).and_then(|word| word.to_str()) {
         Some("help") => "--help",
         Some("version") => "--version",
         _ => return words,
     };
-    words.remove(1);
+    words.remove(at);
     words.push(option.into());
     words
+}
+
+/// Where the first word from `at` on is that is no global option and no value of one.
+fn command_place(words: &[OsString], mut at: usize) -> Option<usize> {
+    loop {
+        match words.get(at)?.to_str() {
+            Some("--root" | "--log-level" | "--color") => at += 2,
+            Some(word) if word.starts_with('-') => at += 1,
+            _ => return Some(at),
+        }
+    }
 }
 
 /// The switches of all commands, as they are written.
@@ -95,6 +110,10 @@ mod tests {
             ("shale rm -- --force=true", ""),
             ("shale help image tag", "shale image tag --help"),
             ("shale version", "shale --version"),
+            ("shale -q --root help help ls", "shale -q --root help ls --help"),
+            ("shale image help ls", "shale image ls --help"),
+            ("shale --color=never image -v help", "shale --color=never image -v --help"),
+            ("shale image ls help", ""),
             ("shale tag help version", ""),
             ("shale chroot x prog --all=false", ""),
         ] {

@@ -87,6 +87,8 @@ pub enum Code {
 pub enum Severity {
     /// Nothing is wrong with the store; other tools may show the image otherwise.
     Warning,
+    /// Made by another version of the program: made again when it is needed.
+    Outdated,
     /// Left over from a killed process or a removed image; `prune` takes it.
     Leftover,
     /// Something could not be looked at.
@@ -194,6 +196,7 @@ impl Code {
             }
             Self::Unreadable => Severity::Unchecked,
             Self::LayerWarning => Severity::Warning,
+            Self::TableStale => Severity::Outdated,
             _ => Severity::Damage,
         }
     }

@@ -10,7 +10,7 @@ use crate::oci::{Algorithm, ChainId};
 pub(super) const MAGIC: [u8; 8] = *b"shaltree";
 
 /// The format that this program writes, and the only one it reads.
-pub(super) const VERSION: u32 = 2;
+pub(in crate::tree) const VERSION: u32 = 2;
 
 /// Bytes of the body under one check.
 pub(super) const CHUNK: usize = 64 * 1024;

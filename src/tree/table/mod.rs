@@ -16,5 +16,6 @@ mod walk;
 mod write;
 
 pub use following::Following;
+pub(super) use format::VERSION;
 pub use read::ImageTree;
 pub use write::write;
