@@ -127,5 +127,8 @@ fn every_command_has_help_and_a_page() {
     assert!(count > 20, "{count}");
     let page = home.ok(&["man", "ls"]);
     assert!(page.contains(".SH EXAMPLES\n.nf\n\\&  shale ls "), "{page}");
-    assert_eq!(home.fails(2, &["man", "nope"]), "shale: no such command: nope\n");
+    assert_eq!(
+        home.fails(2, &["man", "nope"]),
+        "shale: no such command: nope\nhint: `shale --help` lists them\n"
+    );
 }

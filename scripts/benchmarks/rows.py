@@ -138,6 +138,16 @@ def read_all(machine: Machine, directory: pathlib.Path):
         raise RuntimeError(f"find {directory} failed")
 
 
+def read_shuffled(machine: Machine, directory: pathlib.Path):
+    """The same in an order that has nothing to do with the layers'."""
+    names = machine.output("find", directory, "-type", "f", "-print0").split("\0")[:-1]
+    names.sort()
+    random.Random(7).shuffle(names)
+    with open(os.devnull, "wb") as nowhere:
+        subprocess.run(["xargs", "-0", "-n", "512", "cat"], input="\0".join(names), text=True, stdout=nowhere,
+                       stderr=machine.log, check=True)
+
+
 def cold_and_warm(bench: Bench, row: str, work_on, tag: str, *names: str):
     def one_mount(contender, suffix=""):
         directory = contender.mount(tag)
@@ -184,6 +194,10 @@ def read_node(bench):
 
 def read_million(bench):
     cold_and_warm(bench, "read", read_all, "million", "shale", "native")
+
+
+def read_node_shuffled(bench):
+    cold_and_warm(bench, "read shuffled", read_shuffled, "node", "shale", "native", "overlayfs")
 
 
 # ---- one read, one start ---------------------------------------------------------------------
@@ -240,5 +254,6 @@ ROWS = {
     "find-million": (find_million, "million"),
     "read": (read_node, "node"),
     "read-million": (read_million, "million"),
+    "read-shuffled": (read_node_shuffled, "node"),
     "random": (random_read, "big"),
 }
