@@ -129,6 +129,37 @@ fn what_is_wrong_on_disk_is_decoded_again() {
 }
 
 #[test]
+fn damage_of_the_blob_costs_no_more_files_than_in_order() {
+    let image = Image::new(&[blob(1, &small_files(8))]);
+    let path = image.path("blobs", 0);
+    let length = fs::metadata(&path).expect("a blob").len();
+    let file = File::options().read(true).write(true).open(&path).expect("ours");
+    for part in 1..4 {
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, length * part / 4).expect("inside");
+        file.write_all_at(&[byte[0] ^ 0x10], length * part / 4).expect("room");
+    }
+    // Whether a file can be read; never other bytes.
+    let reads = |content: &Content, file: &FileData| {
+        let mut out = Vec::new();
+        let read = content.read(file, 0, usize::MAX, &mut out);
+        assert!(out == if read.is_ok() { image.bytes(file) } else { b"" });
+        read.is_ok()
+    };
+    let content = image.open(alone());
+    let in_order: Vec<bool> = image.files.iter().map(|file| reads(&content, file)).collect();
+    let lost = in_order.iter().filter(|read| !**read).count();
+    assert!(lost > 10 && lost < in_order.len() / 2, "{lost}");
+    let content = open(&image);
+    let mut noise = Noise::new(9);
+    for _ in 0..3 * in_order.len() {
+        let at = noise.below(in_order.len() as u64) as usize;
+        assert_eq!(reads(&content, &image.files[at]), in_order[at], "file {at}");
+    }
+    assert!(counts(&content).1 > 0, "some of them on disk");
+}
+
+#[test]
 fn many_readers_in_disorder_read_right() {
     let image = Image::new(&[blob(1, &small_files(5)), blob(8, &small_files(6))]);
     let content = image.open(Options { cache: 2 * MIB, ..Options::default() });

@@ -19,7 +19,7 @@ pub(super) enum Origin {
     Swap,
 }
 
-/// A run of spans to be decoded, the last of which is wanted.
+/// A run of spans to be decoded.
 #[derive(Debug)]
 pub(super) struct Job<'a> {
     spans: &'a Spans,
@@ -27,6 +27,8 @@ pub(super) struct Job<'a> {
     layer: &'a Arc<Layer>,
     /// Stands at the first of them; `None`: to be made.
     decoder: Option<SpanDecoder>,
+    /// The one to give out; `None`: the last.
+    wanted: Option<SpanNo>,
     /// Those that have not landed.
     flights: std::vec::IntoIter<(Key, Arc<Flight>)>,
     stats: &'a Stats,
@@ -42,12 +44,18 @@ impl<'a> Job<'a> {
         flights: Vec<(Key, Arc<Flight>)>,
         stats: &'a Stats,
     ) -> Self {
-        Self { spans, layers, layer, decoder, flights: flights.into_iter(), stats }
+        Self { spans, layers, layer, decoder, wanted: None, flights: flights.into_iter(), stats }
     }
 
-    /// Decodes them all; the last one.
+    /// The same, for a span before the last.
+    pub(super) fn wanting(mut self, wanted: SpanNo) -> Self {
+        self.wanted = Some(wanted);
+        self
+    }
+
+    /// Decodes them all; the one that is wanted, also when there is damage behind it.
     pub(super) fn fly(mut self) -> Result<Arc<Decoded>, ContentError> {
-        let mut last = None;
+        let mut found = None;
         while let Some((key, flight)) = self.flights.next() {
             // A panic between here and landing is caught by nobody else.
             let landing = Landing { spans: self.spans, key, flight: &flight };
@@ -62,7 +70,7 @@ impl<'a> Job<'a> {
                     let error = self.layers.damaged(key.0, what);
                     landing.land(Err(error.clone()));
                     self.fail(&error);
-                    return Err(error);
+                    return found.ok_or(error);
                 }
             };
             self.account(key, &bytes, from);
@@ -74,9 +82,11 @@ impl<'a> Job<'a> {
             let cached = self.spans.keep(key, &span, from, parked);
             self.stats.bytes_cached.store(cached as u64, Relaxed);
             landing.land(Ok(Arc::clone(&span)));
-            last = Some(span);
+            if self.wanted.is_none_or(|wanted| wanted == key.1) {
+                found = Some(span);
+            }
         }
-        last.ok_or_else(|| self.layers.damaged(self.layer.number, "no span to decode"))
+        found.ok_or_else(|| self.layers.damaged(self.layer.number, "no span to decode"))
     }
 
     /// Counts a span, and has it written to disk when it is one that readers come back to.

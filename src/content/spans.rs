@@ -207,7 +207,9 @@ impl Spans {
         }
         let decoder = state.unpark(layer.number, checkpoint, wanted);
         let first = decoder.as_ref().map_or(checkpoint, SpanDecoder::next);
-        Plan::Fly(self.job(&mut state, layers, layer, decoder, first..=wanted, stats))
+        let last = if self.swap.is_open() { state.stretch(layer, wanted) } else { wanted };
+        let job = self.job(&mut state, layers, layer, decoder, first..=last, stats);
+        Plan::Fly(job.wanting(wanted))
     }
 
     /// The job of decoding `range`, at the first of which `decoder` stands; others wait for it from
@@ -235,6 +237,20 @@ impl State {
     /// Whether a span is there or on its way.
     fn has(&self, key: Key) -> bool {
         self.cache.contains(&key) || self.flights.contains_key(&key)
+    }
+
+    /// The last span after `wanted` that is reached from the same checkpoint, with none on its way in
+    /// between.
+    fn stretch(&self, layer: &Layer, wanted: SpanNo) -> SpanNo {
+        let checkpoint = layer.spans.checkpoint(wanted);
+        let mut last = wanted;
+        while checkpoint.is_some()
+            && layer.spans.checkpoint(last.next()) == checkpoint
+            && !self.flights.contains_key(&(layer.number, last.next()))
+        {
+            last = last.next();
+        }
+        last
     }
 
     /// The parked decoder that stands nearest before `wanted`, at or after `checkpoint`.
