@@ -14,9 +14,9 @@
 //! order, also several times or by many at once, writes nothing.
 //!
 //! Nothing that comes from the file is trusted: a span is checked against its digest, a small file
-//! against its ContentId, and what is not right is decoded again. A write that fails ends it for
-//! the mount; the last tenth of the disk is left to others. The file is gone with the process,
-//! however that ends.
+//! against its ContentId, and what is not right is decoded again. It ends for the mount when a write
+//! fails, and before the last tenth of the disk, which is left to others. The file is gone with the
+//! process, however that ends.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -147,17 +147,14 @@ impl Swap {
     /// Room for so many bytes.
     fn reserve(&self, store: &Store, length: u64) -> Option<(Arc<File>, u64)> {
         let mut state = self.lock();
-        let file = match state.room(store, length) {
-            Ok(file) => file?,
-            Err(error) => {
-                log::info!("spans stay in memory only: {error}");
-                state.ended = true;
-                return None;
-            }
-        };
+        let room = state.room(store, length).unwrap_or_else(|error| {
+            log::info!("spans stay in memory only: {error}");
+            None
+        });
+        state.ended = room.is_none();
         let offset = state.end;
         state.end += length;
-        Some((file, offset))
+        Some((room?, offset))
     }
 }
 
