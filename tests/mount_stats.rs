@@ -88,6 +88,8 @@ fn files_in_an_order_of_their_own_are_kept_on_disk_and_not_decoded_again_and_aga
         .collect();
     let layer: Vec<_> = files.iter().map(|(name, bytes)| (name.as_str(), &bytes[..])).collect();
     TestImage::new(vec![TestLayer::of(&layer)], "spread").put(&bench.store(), Some(IMAGE));
+    // What a server may not make any more is made before.
+    let _ = fs::remove_dir_all(bench.store().root().join("content"));
     bench.mount();
     let mut files: Vec<_> = files.iter().collect();
     files.sort();
@@ -99,7 +101,9 @@ fn files_in_an_order_of_their_own_are_kept_on_disk_and_not_decoded_again_and_aga
             assert!(bytes == *right, "{name}");
             rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).unwrap();
         }
-        if json(&bench)["Content"]["swap_reads"].as_u64().unwrap() > 100 {
+        let content = json(&bench)["Content"].clone();
+        let of = |name: &str| content[name].as_u64().unwrap();
+        if of("bytes_swapped") > 0 && of("swap_reads") > 100 {
             return;
         }
     }

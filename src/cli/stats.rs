@@ -144,11 +144,11 @@ fn paragraph(row: &Row) -> String {
         (
             "decoded",
             format!(
-                "{} in {} spans, {:.3} s; {} spans kept on disk, read {} times",
+                "{} in {} spans, {:.3} s; {} of it kept on disk, read {} times",
                 size("bytes_decoded"),
                 figures.get("spans_decoded"),
                 spent.as_secs_f64(),
-                figures.get("spans_swapped"),
+                size("bytes_swapped"),
                 figures.get("swap_reads")
             ),
         ),
@@ -202,7 +202,7 @@ fn prometheus(rows: &[Row]) -> String {
 }
 
 /// Figures other than requests as metrics.
-const METRICS: [(&str, &str, &str); 14] = [
+const METRICS: [(&str, &str, &str); 15] = [
     ("reads", "counter", "Reads of file bytes."),
     ("bytes_served", "counter", "Bytes handed to readers."),
     ("bytes_decoded", "counter", "Uncompressed bytes decoded."),
@@ -213,7 +213,8 @@ const METRICS: [(&str, &str, &str); 14] = [
     ("resumes", "counter", "Times decoding began at a checkpoint."),
     ("decode_nanos", "counter", "Nanoseconds spent decoding and checking, over all threads."),
     ("spans_swapped", "counter", "Spans kept on disk because they are wanted again and again."),
-    ("swap_reads", "counter", "Reads of those: of a span, or of a small file in it."),
+    ("bytes_swapped", "gauge", "Bytes of the disk that those take until the mount ends."),
+    ("swap_reads", "counter", "Reads of decoded bytes on disk: of a span, or of a small file."),
     ("extracted_bytes_served", "counter", "Bytes served from extracted files."),
     ("files_extracted", "counter", "Files extracted."),
     ("files_sent_ahead", "counter", "Files given to the kernel before it asked for them."),

@@ -99,6 +99,7 @@ impl<'a> Job<'a> {
         self.stats.bytes_decoded.fetch_add(bytes.len() as u64, Relaxed);
         if self.spans.swap.decoded(self.layers.store(), self.layer, key, bytes) {
             self.stats.spans_swapped.fetch_add(1, Relaxed);
+            self.stats.bytes_swapped.store(self.spans.swap.bytes(), Relaxed);
         }
     }
 

@@ -27,7 +27,9 @@ pub struct Stats {
     pub decode_nanos: AtomicU64,
     /// Spans written to disk because readers come back to them.
     pub spans_swapped: AtomicU64,
-    /// Times bytes came from those: a span, or a small file.
+    /// Bytes of the disk that they take until the end.
+    pub bytes_swapped: AtomicU64,
+    /// Times bytes came from spans on disk: a span, or a small file.
     pub swap_reads: AtomicU64,
     /// Bytes served from extracted files.
     pub extracted_bytes_served: AtomicU64,
@@ -50,6 +52,7 @@ impl Stats {
             ("resumes", of(&self.resumes)),
             ("decode_nanos", of(&self.decode_nanos)),
             ("spans_swapped", of(&self.spans_swapped)),
+            ("bytes_swapped", of(&self.bytes_swapped)),
             ("swap_reads", of(&self.swap_reads)),
             ("extracted_bytes_served", of(&self.extracted_bytes_served)),
             ("files_extracted", of(&self.files_extracted)),

@@ -14,9 +14,8 @@
 //! order, also several times or by many at once, writes nothing.
 //!
 //! Nothing that comes from the file is trusted: a span is checked against its digest, a small file
-//! against its ContentId, and what is not right is decoded again. It ends for the mount when a write
-//! fails, and before the last tenth of the disk, which is left to others. The file is gone with the
-//! process, however that ends.
+//! against its ContentId, and what is not right is decoded again. The last GiB of the disk, or the last
+//! tenth of a small one, is left to others. The file is gone with the process, however that ends.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -42,6 +41,9 @@ const WINDOW: u64 = 32 << 20;
 /// The most bytes of the file.
 const MOST: u64 = 4 << 30;
 
+/// Bytes of the disk that are left to others, at most.
+const LEFT: u64 = 1 << 30;
+
 /// The largest file that is read from there without its whole span.
 const SMALL: u64 = 64 << 10;
 
@@ -64,8 +66,12 @@ struct State {
     end: u64,
     /// Much more is decoded than served.
     wasteful: bool,
-    /// Nothing can be written any more.
+    /// There was no room for the last one.
+    full: bool,
+    /// There is no place for the file.
     ended: bool,
+    /// That one of these happened is in the log.
+    told: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -96,7 +102,12 @@ impl Swap {
     /// Whether what is decoded goes to the disk now.
     pub(super) fn is_open(&self) -> bool {
         let state = self.lock();
-        state.wasteful && !state.ended
+        state.wasteful && !state.full && !state.ended
+    }
+
+    /// Bytes of the file.
+    pub(super) fn bytes(&self) -> u64 {
+        self.lock().end
     }
 
     /// Whether a span is there.
@@ -120,7 +131,7 @@ impl Swap {
         self.lock().places.remove(key);
     }
 
-    /// A span was decoded: whether it is on disk now.
+    /// A span was decoded: whether it was written.
     pub(super) fn decoded(&self, store: &Store, layer: &Layer, key: Key, bytes: &[u8]) -> bool {
         let length = bytes.len() as u64;
         if !self.lock().should_keep(&key, length, &self.served) {
@@ -128,7 +139,7 @@ impl Swap {
         }
         if !layer.is_compressed() {
             self.lock().places.insert(key, Where::Blob);
-            return true;
+            return false;
         }
         let Some((file, offset)) = self.reserve(store, length) else { return false };
         match file.write_all_at(bytes, offset) {
@@ -137,8 +148,9 @@ impl Swap {
                 true
             }
             Err(error) => {
-                log::info!("{}: no room for spans: {error}", store.root().display());
-                self.lock().ended = true;
+                let mut state = self.lock();
+                state.full = true;
+                state.tell(store, &error.to_string());
                 false
             }
         }
@@ -147,14 +159,22 @@ impl Swap {
     /// Room for so many bytes.
     fn reserve(&self, store: &Store, length: u64) -> Option<(Arc<File>, u64)> {
         let mut state = self.lock();
-        let room = state.room(store, length).unwrap_or_else(|error| {
-            log::info!("spans stay in memory only: {error}");
-            None
-        });
-        state.ended = room.is_none();
+        let room = match state.room(store, length) {
+            Ok(room) => room,
+            Err(error) => {
+                state.ended = true;
+                state.tell(store, &error.to_string());
+                return None;
+            }
+        };
+        state.full = room.is_none();
+        if state.full {
+            state.tell(store, "the rest of the disk is left to others");
+        }
+        let file = room?;
         let offset = state.end;
         state.end += length;
-        Some((room?, offset))
+        Some((file, offset))
     }
 }
 
@@ -178,9 +198,19 @@ impl State {
             Some(file) => file,
             none => none.insert(Arc::new(store.scratch()?)),
         };
-        let enough =
-            rustix::fs::fstatvfs(&*file).is_ok_and(|disk| disk.f_bavail > disk.f_blocks / 10);
+        let enough = rustix::fs::fstatvfs(&*file).is_ok_and(|disk| {
+            let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
+            bytes(disk.f_bavail) > LEFT.min(bytes(disk.f_blocks / 10))
+        });
         Ok((enough && self.end + length <= MOST).then(|| Arc::clone(file)))
+    }
+
+    /// Says once why files are read more slowly than they might be.
+    fn tell(&mut self, store: &Store, why: &str) {
+        if !self.told {
+            log::warn!("{}: decoded bytes are not kept there: {why}", store.root().display());
+            self.told = true;
+        }
     }
 }
 

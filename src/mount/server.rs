@@ -124,6 +124,7 @@ impl Server {
         let lock = self.store.record_mount(&record)?;
         let kept = Kept { mountpoint: self.mountpoint.clone(), device };
         let keeper = Arc::new(Mutex::new(Keeper::start(kept).map_err(Error::Fork)?));
+        self.store.make_derived_dirs();
         // Before there is any other thread; they all inherit it.
         sandbox::enter(&self.store, self.require_sandbox)?;
         let (store, id) = (self.store.clone(), record.id.clone());

@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::draft::Draft;
+use super::draft::{self, Draft};
 use super::{Store, StoreError};
 use crate::oci::{Algorithm, ChainId, Digest, Hasher, JSON_LIMIT};
 
@@ -206,6 +206,18 @@ impl Store {
     /// lets it write to that directory alone can make one.
     pub fn draft_derived(&self, kind: Derived, key: impl Into<Key>) -> Result<Draft, StoreError> {
         Draft::create(self.disk(), &self.derived_dir(kind, key.into().algorithm))
+    }
+
+    /// Makes the directories that a server writes to once it may make none itself, when they are
+    /// missing. Where that cannot be, nothing is written to them either.
+    pub fn make_derived_dirs(&self) {
+        let objects = self.derived_dir(Derived::Content, "blake3");
+        let forms = self.root().join(Derived::Seekable.directory());
+        for directory in [objects, forms] {
+            if let Err(error) = draft::create_dirs(&**self.disk(), &directory) {
+                log::info!("{error}");
+            }
+        }
     }
 
     /// A file without a name, next to extracted files: gone when it is closed.
