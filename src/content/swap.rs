@@ -7,8 +7,8 @@
 //! there, and for everything else the span is. So each stretch is decoded once more at most. (Of a
 //! layer that is not compressed they are read from the blob.)
 //! Measured: 200,000 files of 290 bytes, whose names sort otherwise than their layer has them, take
-//! 2.5 s to read, not minutes, and 430 MB are decoded, not hundreds of GB; all of `node` in a random
-//! order takes 11 s, not 39.
+//! 2.2 s to read, not minutes, and 225 MB are decoded, not hundreds of GB; all of `node` in a random
+//! order takes 6.5 s, not 39.
 //!
 //! Whether it happens is told by what is decoded beside what is served: an image that is read in
 //! order, also several times or by many at once, writes nothing.
