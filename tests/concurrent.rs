@@ -104,7 +104,7 @@ fn measure(pid: u32) -> Measure {
 }
 
 /// What is used for a moment comes and goes; what leaks is there in every later measure. So the
-/// least of these stands beside the most of the early ones.
+/// least of these, some rounds on, stands beside the most of the early ones.
 #[track_caller]
 fn assert_flat(early: &[Measure], late: &[Measure]) {
     let most = |of: fn(&Measure) -> usize| early.iter().map(of).max().unwrap();
@@ -151,8 +151,10 @@ fn a_server_that_eight_threads_read_from_stays_as_small_as_it_was() {
         };
         (0..count).map(measured).collect()
     };
-    let (early, late) = (rounds(4), rounds(4));
-    assert_flat(&early, &late);
+    let early = rounds(4);
+    // In which a leak grows: one of 400 KiB a round is noticed.
+    rounds(4);
+    assert_flat(&early, &rounds(3));
     let said = bench.umount();
     assert!(said.success, "{}", said.stderr);
 }
