@@ -284,9 +284,7 @@ impl<'a> Extraction<'a> {
             Ok(()) => job.written() == job.file.size,
             Err(error) => {
                 if let Failure::Store(error) = error {
-                    // A command's standard error is no place for what costs it nothing.
-                    let command = self.shared.options.for_the_next;
-                    let level = if command { log::Level::Info } else { log::Level::Warn };
+                    let level = self.shared.options.complaints();
                     log::log!(level, "files are not extracted: {error}");
                     self.broken = true;
                 }

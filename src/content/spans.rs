@@ -1,15 +1,16 @@
 //! Decoded spans: a bounded cache, one decoder a stream, every span decoded once.
 //!
 //! A span that is wanted is, in this order: in the cache; being decoded by somebody, who is
-//! waited for (*single flight*); about to be reached by somebody who decodes the spans before it,
-//! who is waited for too; decoded here. Decoding goes on with a parked decoder that stands at the
+//! waited for (*single flight*); on disk, where readers come back ([`super::swap`]); about to be
+//! reached by somebody who decodes the spans before it, who is waited for too; decoded here. Decoding goes on with a parked decoder that stands at the
 //! span, or between its checkpoint and it; else it begins at the checkpoint. A reader that goes
 //! through a layer in order therefore enters it once and inflates each byte once, also when it
 //! goes through several layers by turns, and so do two readers of the same stretch.
 //!
-//! What is given out was checked against its digest, each time it was decoded.
+//! What is given out was checked against its digest, each time it was decoded or read from disk.
 //!
-//! One lock, `state`: held for lookups and insertions, never while decoding, reading or waiting.
+//! One lock, `state`: held for lookups and insertions, never while decoding, reading or waiting. That
+//! of the swap is taken after it, never before.
 //! A flight ends whatever happens, even a panic, because its [`Job`] ends it when dropped; nobody
 //! who flies waits for another flight. So no wait is for ever.
 
@@ -79,7 +80,7 @@ enum Plan<'a> {
 impl Spans {
     /// A cache of so many bytes (one span is always kept, whatever its size), for so many `streams`
     /// read by turns.
-    pub(super) fn new(budget: Budget<Key>, streams: usize) -> Self {
+    pub(super) fn new(budget: Budget<Key>, streams: usize, swap: Swap) -> Self {
         let state = State {
             cache: LruCache::unbounded(),
             bytes: 0,
@@ -88,7 +89,7 @@ impl Spans {
             parked: Vec::new(),
             streams,
         };
-        Self { state: Mutex::new(state), spare: Arc::default(), swap: Swap::default() }
+        Self { state: Mutex::new(state), spare: Arc::default(), swap }
     }
 
     /// The bytes of a span.

@@ -25,6 +25,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use log::Level;
+
 use super::layers::Layer;
 use super::spans::Key;
 use crate::layer::resume::CompressedBytes;
@@ -48,8 +50,10 @@ const LEFT: u64 = 1 << 30;
 const SMALL: u64 = 64 << 10;
 
 /// The spans on disk, and what tells which should be.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Swap {
+    /// How loud to say that there is no room.
+    level: Level,
     /// Bytes served in this window.
     served: AtomicU64,
     state: Mutex<State>,
@@ -89,6 +93,11 @@ pub(super) struct Place {
 }
 
 impl Swap {
+    /// Complains at this level when there is no room.
+    pub(super) fn new(level: Level) -> Self {
+        Self { level, served: AtomicU64::new(0), state: Mutex::default() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // At worst a span counts as not there.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -150,7 +159,7 @@ impl Swap {
             Err(error) => {
                 let mut state = self.lock();
                 state.full = true;
-                state.tell(store, &error.to_string());
+                self.tell(&mut state, store, &error.to_string());
                 false
             }
         }
@@ -163,18 +172,27 @@ impl Swap {
             Ok(room) => room,
             Err(error) => {
                 state.ended = true;
-                state.tell(store, &error.to_string());
+                self.tell(&mut state, store, &error.to_string());
                 return None;
             }
         };
         state.full = room.is_none();
         if state.full {
-            state.tell(store, "the rest of the disk is left to others");
+            self.tell(&mut state, store, "there is no room for more");
         }
         let file = room?;
         let offset = state.end;
         state.end += length;
         Some((file, offset))
+    }
+
+    /// Says once why files are read more slowly than they might be.
+    fn tell(&self, state: &mut State, store: &Store, why: &str) {
+        if !state.told {
+            let root = store.root().display();
+            log::log!(self.level, "{root}: decoded bytes are not kept there: {why}");
+            state.told = true;
+        }
     }
 }
 
@@ -203,14 +221,6 @@ impl State {
             bytes(disk.f_bavail) > LEFT.min(bytes(disk.f_blocks / 10))
         });
         Ok((enough && self.end + length <= MOST).then(|| Arc::clone(file)))
-    }
-
-    /// Says once why files are read more slowly than they might be.
-    fn tell(&mut self, store: &Store, why: &str) {
-        if !self.told {
-            log::warn!("{}: decoded bytes are not kept there: {why}", store.root().display());
-            self.told = true;
-        }
     }
 }
 
