@@ -130,9 +130,9 @@ pub fn run(
     let signals = Blocked::new(&init::PASSED_ON).map_err(ChrootError::Process)?;
     let terminal = Terminal::remember();
     // Opened before the namespaces change, while every path means what the user meant.
-    let view = mount::View::of(store, image, name)?;
-    let _in_use = store.lease_in_use(&view.pinned).map_err(mount::Error::from)?;
-    let scratch = directory(&store.root().join("chroot"))?;
+    let hold = store.hold_in_use(image).map_err(mount::Error::from)?;
+    let view = mount::View::held(store, image, name, hold.clone())?;
+    let scratch = scratch(store)?;
     let unprivileged = !is_real_root();
     let identities = enter_namespaces(request.no_network)?;
     let limited = identities == Some(identity::Identities::Single);
@@ -183,6 +183,13 @@ fn outcome(code: u8, mut report: PipeReader) -> Result<u8, ChrootError> {
         return Ok(code);
     }
     Err(ChrootError::Inside { code, message: String::from_utf8_lossy(&message).into_owned() })
+}
+
+/// A directory of the store to mount on, in namespaces of this command's own.
+fn scratch(store: &Store) -> Result<PathBuf, ChrootError> {
+    let made = directory(&store.root().join("chroot"));
+    // A store that cannot be written has another directory that a reader of images does not need.
+    made.or_else(|error| store.root().join("ingest").canonicalize().map_err(|_| error))
 }
 
 /// A private directory, made when missing, as an absolute path.
