@@ -17,6 +17,7 @@
 //! What it is not: isolation against a hostile image. Root's command has root's capabilities, and
 //! the host's devices and network unless asked otherwise.
 
+mod caller;
 mod command;
 mod execute;
 mod identity;
@@ -25,6 +26,7 @@ mod inside;
 mod keep;
 mod root;
 mod stage;
+mod stdio;
 mod terminal;
 mod user;
 
@@ -39,7 +41,9 @@ use std::time::Duration;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount,
 };
-use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process, pidfd_open, waitpid,
+};
 use rustix::thread::UnshareFlags;
 
 pub use command::Wishes;
@@ -51,12 +55,16 @@ use crate::fs::{self, ImageFs};
 use crate::fuse::{self, MountError, MountOptions, MountPoint, Session};
 use crate::mount;
 use crate::store::{Store, StoredImage};
+use crate::sys::limits::{Raised, TooLow};
 use crate::sys::namespace;
 use crate::sys::process::{Guardian, detach, fork_child, is_real_root, readable_within};
 use crate::sys::signal::Blocked;
+use caller::{Ended, Watch};
+use identity::Identities;
 use inside::Inside;
 use keep::Kept;
-use terminal::Terminal;
+use stdio::Owners;
+use terminal::{Events, Terminal};
 
 /// What to run, and around what.
 #[derive(Debug, Clone, Default)]
@@ -96,6 +104,17 @@ pub enum ChrootError {
     /// The directory for changes cannot be used.
     #[error(transparent)]
     Keep(#[from] KeepError),
+    /// The caller's limits leave too little.
+    #[error(transparent)]
+    Limits(#[from] TooLow),
+    /// The server ended while the command ran.
+    #[error("the process that serves the image {how}: from then on the command could not read it")]
+    Server {
+        /// The command's exit status, which may be 0 nonetheless.
+        code: u8,
+        /// What became of the server.
+        how: String,
+    },
     /// A process cannot be started or waited for.
     #[error("cannot start the command's processes: {0}")]
     Process(io::Error),
@@ -127,16 +146,16 @@ pub fn run(
     name: &str,
     request: &Request,
 ) -> Result<u8, ChrootError> {
-    let signals = Blocked::new(&init::PASSED_ON).map_err(ChrootError::Process)?;
-    let terminal = Terminal::remember();
+    let limits = Raised::new()?;
+    let signals = Blocked::new(&init::passed_on()).map_err(ChrootError::Process)?;
     // Opened before the namespaces change, while every path means what the user meant.
     let view = mount::View::of(store, image, name)?;
     let _in_use = store.lease_in_use(&view.pinned).map_err(mount::Error::from)?;
     let scratch = directory(&store.root().join("chroot"))?;
     let unprivileged = !is_real_root();
-    let identities = enter_namespaces(request.no_network)?;
-    let limited = identities == Some(identity::Identities::Single);
-    let squashed = limited.then_some(0);
+    enter_namespaces(request.no_network)?;
+    let identities = Identities::of_this_process();
+    let squashed = identities.is_single().then_some(0);
     let shown = fs::View { mask_suid: unprivileged, uid: squashed, gid: squashed };
     let content = Content::open(store.clone(), view.layers, content::Options::for_command());
     let file_system = Arc::new(ImageFs::new(view.tree, content, shown));
@@ -144,6 +163,9 @@ pub fn run(
     let guardian = Guardian::this().map_err(ChrootError::Process)?;
     let server = fork_child(|| serve(store, file_system, connection, &guardian));
     let server = pid(server.map_err(ChrootError::Process)?)?;
+    limits.undo();
+    let mut terminal = Terminal::of_caller();
+    let owners = Owners::remember();
     // After that fork: only the processes that use the directory have its lock.
     let kept = request.keep.as_deref().map(|path| Kept::open(path, &image.id)).transpose()?;
 
@@ -153,20 +175,25 @@ pub fn run(
         scratch: &scratch,
         keep: kept.as_ref().map(Kept::path),
         signals: &signals,
+        terminal: &terminal,
         guardian: &guardian,
         unprivileged,
-        limited,
+        identities: &identities,
     };
     let (report, mut reporter) = io::pipe().map_err(ChrootError::Process)?;
+    let events = Events::new().map_err(ChrootError::Process)?;
     namespace::leave(UnshareFlags::NEWPID).map_err(ChrootError::Namespaces)?;
-    let init = fork_child(|| inside.init(&mut reporter)).map_err(ChrootError::Process)?;
+    let init = fork_child(|| inside.init(&mut reporter, &events));
+    let init = pid(init.map_err(ChrootError::Process)?)?;
     drop(reporter);
-    let init = pid(init)?;
-    // The server is not reaped before its end, so its number stays its own.
-    let code = init::supervise(init, Some(init), &signals).map_err(ChrootError::Process)?;
+    terminal.entered_by(init);
+    let signals = &signals;
+    let watch = Watch { init, server, signals, terminal: &mut terminal, events };
+    let ended = watch.run().map_err(ChrootError::Process)?;
     terminal.give_back();
-    end(server, &scratch);
-    outcome(code, report)
+    owners.give_back();
+    end(ended.server.is_none().then_some(server), &scratch);
+    outcome(&ended, report)
 }
 
 fn pid(number: u32) -> Result<Pid, ChrootError> {
@@ -176,13 +203,24 @@ fn pid(number: u32) -> Result<Pid, ChrootError> {
         .ok_or_else(|| ChrootError::Process(io::ErrorKind::InvalidData.into()))
 }
 
-fn outcome(code: u8, mut report: PipeReader) -> Result<u8, ChrootError> {
+fn outcome(ended: &Ended, mut report: PipeReader) -> Result<u8, ChrootError> {
     let mut message = Vec::new();
     report.read_to_end(&mut message).map_err(ChrootError::Process)?;
-    if message.is_empty() {
-        return Ok(code);
+    if let Some(how) = ended.server {
+        return Err(ChrootError::Server { code: ended.code, how: end_of(how) });
     }
-    Err(ChrootError::Inside { code, message: String::from_utf8_lossy(&message).into_owned() })
+    if message.is_empty() {
+        return Ok(ended.code);
+    }
+    let message = String::from_utf8_lossy(&message).into_owned();
+    Err(ChrootError::Inside { code: ended.code, message })
+}
+
+fn end_of(status: WaitStatus) -> String {
+    match (status.exit_status(), status.terminating_signal()) {
+        (_, Some(signal)) => format!("was killed by signal {signal}"),
+        (code, None) => format!("ended with status {}", code.unwrap_or_default()),
+    }
 }
 
 /// A private directory, made when missing, as an absolute path.
@@ -195,24 +233,24 @@ fn directory(path: &Path) -> Result<PathBuf, ChrootError> {
         .map_err(|source| ChrootError::Directory { path: path.to_owned(), source })
 }
 
-/// Leaves the host's namespaces; `Some` when that took a user namespace.
-fn enter_namespaces(no_network: bool) -> Result<Option<identity::Identities>, ChrootError> {
+/// Leaves the host's namespaces, also the user namespace where that is needed.
+fn enter_namespaces(no_network: bool) -> Result<(), ChrootError> {
     let mut flags = UnshareFlags::NEWNS | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
     flags.set(UnshareFlags::NEWNET, no_network);
-    let identities = match namespace::leave(flags) {
-        Ok(()) => None,
+    match namespace::leave(flags) {
+        Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            Some(identity::become_root(flags).map_err(ChrootError::Namespaces)?)
+            identity::become_root(flags).map_err(ChrootError::Namespaces)?;
         }
         Err(error) => return Err(ChrootError::Namespaces(error)),
-    };
+    }
     // What is mounted from here on must not spread to the host.
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .map_err(|error| ChrootError::Namespaces(error.into()))?;
     if no_network {
         namespace::loopback_up().map_err(ChrootError::Namespaces)?;
     }
-    Ok(identities)
+    Ok(())
 }
 
 /// A tmpfs of this namespace's own at `scratch`, and the image at `lower` in it.
@@ -242,10 +280,11 @@ fn serve(store: &Store, file_system: Arc<ImageFs>, connection: OwnedFd, guardian
 }
 
 /// Ends the server, so that nothing is left when the command is done. Unmounted, it ends by itself
-/// and removes what it was making in the store.
-fn end(server: Pid, scratch: &Path) {
+/// and removes what it was making in the store. `None`: it is gone already.
+fn end(server: Option<Pid>, scratch: &Path) {
     // Whatever fails here, the last resort works, also on one that has ended: it is not reaped yet.
     let _ = unmount(scratch.join("lower"), UnmountFlags::DETACH);
+    let Some(server) = server else { return };
     let ended = pidfd_open(server, PidfdFlags::empty())
         .is_ok_and(|server| readable_within(&server, TO_TIDY_UP).unwrap_or(false));
     if !ended {

@@ -12,6 +12,8 @@ use rustix::process::{Gid, Uid};
 use rustix::thread::UnshareFlags;
 
 use super::command::Command;
+use super::identity::Identities;
+use super::stdio;
 use super::user::User;
 use crate::sys::exec::exec;
 use crate::sys::namespace;
@@ -23,20 +25,20 @@ const NOT_FOUND: u8 = 127;
 /// Why there is no command: the exit code, and what to say.
 pub(super) type Failure = (u8, String);
 
-/// Becomes `user` and then the command. Returns only when that fails. `limited`: the user namespace
-/// has one user. `architecture` is the image's, for the explanation.
+/// Becomes `user`, one of `identities`, and then the command. Returns only when that fails.
+/// `architecture` is the image's, for the explanation.
 pub(super) fn execute(
     command: &Command,
     user: &User,
-    limited: bool,
+    identities: &Identities,
     architecture: &str,
 ) -> Failure {
     let directory = &command.working_dir;
     // Docker makes a missing working directory, as root; what fails here fails again below.
     let _ = fs::create_dir_all(directory);
-    let become_user = if limited { become_only_user } else { become_one_of_many };
-    if let Err(error) = become_user(user) {
-        return (NOT_EXECUTABLE, format!("user {}: {error}", user.uid));
+    stdio::hand_over(user.uid);
+    if let Err(why) = become_user(user, identities) {
+        return (NOT_EXECUTABLE, why);
     }
     if let Err(error) = rustix::process::chdir(&**directory) {
         let error = io::Error::from(error);
@@ -104,9 +106,20 @@ fn explain(path: &Path, error: &io::Error, architecture: &str) -> String {
     }
 }
 
-fn become_one_of_many(user: &User) -> io::Result<()> {
-    let groups: Vec<Gid> = user.groups.iter().map(|&gid| Gid::from_raw(gid)).collect();
-    rustix::thread::set_thread_groups(&groups)?;
+fn become_user(user: &User, identities: &Identities) -> Result<(), String> {
+    if identities.is_single() {
+        return become_only_user(user).map_err(|error| format!("user {}: {error}", user.uid));
+    }
+    become_one_of_many(user, identities.setgroups)
+        .map_err(|error| format!("user {}: {error}", user.uid))
+}
+
+/// Without leave to change the supplementary groups, the caller's stay.
+fn become_one_of_many(user: &User, setgroups: bool) -> io::Result<()> {
+    if setgroups {
+        let groups: Vec<Gid> = user.groups.iter().map(|&gid| Gid::from_raw(gid)).collect();
+        rustix::thread::set_thread_groups(&groups)?;
+    }
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     rustix::thread::set_thread_res_gid(gid, gid, gid)?;
     rustix::thread::set_thread_res_uid(uid, uid, uid)?;

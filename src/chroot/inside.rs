@@ -8,6 +8,8 @@ use std::path::Path;
 use rustix::process::Pid;
 use rustix::thread::UnshareFlags;
 
+use super::identity::Identities;
+use super::terminal::{Events, Terminal};
 use super::{Request, command, execute, init, pid, root, user};
 use crate::store::StoredImage;
 use crate::sys::namespace;
@@ -27,17 +29,22 @@ pub(super) struct Inside<'a> {
     pub(super) scratch: &'a Path,
     pub(super) keep: Option<&'a Path>,
     pub(super) signals: &'a Blocked,
+    pub(super) terminal: &'a Terminal,
     pub(super) guardian: &'a Guardian,
     pub(super) unprivileged: bool,
-    pub(super) limited: bool,
+    pub(super) identities: &'a Identities,
 }
 
 impl Inside<'_> {
     /// Process 1: builds the root, starts the command, waits. What fails before the command runs
-    /// goes to `reporter`, which `exec` closes.
-    pub(super) fn init(&self, reporter: &mut io::PipeWriter) -> u8 {
+    /// goes to `reporter`, which `exec` closes; what happens to the command then goes to `events`.
+    pub(super) fn init(&self, reporter: &mut io::PipeWriter, events: &Events) -> u8 {
         match self.start(reporter) {
-            Ok(command) => init::supervise(command, None, self.signals).unwrap_or(FAILED),
+            Ok(command) => {
+                let has_group = self.terminal.lends();
+                let init = init::Init { command, signals: self.signals, events, has_group };
+                init.run().unwrap_or(FAILED)
+            }
             Err(message) => {
                 // If nobody listens any more, the exit code alone has to do.
                 let _ = reporter.write_all(message.as_bytes());
@@ -49,9 +56,11 @@ impl Inside<'_> {
     fn start(&self, reporter: &mut io::PipeWriter) -> Result<Pid, String> {
         let text = |error: &dyn std::error::Error| error.to_string();
         self.guardian.bind().map_err(|error| text(&error))?;
+        self.terminal.enter().map_err(|error| text(&error))?;
         // pivot_root moves every process of a mount namespace: the server's must not be ours.
         namespace::leave(UnshareFlags::NEWNS).map_err(|error| text(&error))?;
-        let hostname = self.image.short_id();
+        let wishes = &self.request.wishes;
+        let hostname = wishes.hostname.clone().unwrap_or_else(|| self.image.short_id());
         root::enter(&root::Plan {
             scratch: self.scratch,
             keep: self.keep,
@@ -61,13 +70,13 @@ impl Inside<'_> {
             hostname: &hostname,
         })
         .map_err(|error| text(&error))?;
-        let (user, command) = self.resolve(&hostname).map_err(|error| text(&error))?;
+        let (user, command) = self.resolve(&hostname)?;
         let child = fork_child(|| {
             if self.signals.release().is_err() {
                 return FAILED;
             }
             let architecture = &self.image.config.architecture;
-            let (code, message) = execute::execute(&command, &user, self.limited, architecture);
+            let (code, message) = execute::execute(&command, &user, self.identities, architecture);
             let _ = reporter.write_all(message.as_bytes());
             code
         });
@@ -75,7 +84,7 @@ impl Inside<'_> {
         pid(child).map_err(|error| text(&error))
     }
 
-    fn resolve(&self, hostname: &str) -> Result<(user::User, command::Command), user::UserError> {
+    fn resolve(&self, hostname: &str) -> Result<(user::User, command::Command), String> {
         let config = &self.image.config.config;
         let defaults = command::Defaults {
             env: config.env.clone(),
@@ -86,7 +95,11 @@ impl Inside<'_> {
         };
         let wishes = &self.request.wishes;
         let wanted = wishes.user.as_deref().unwrap_or(&defaults.user);
-        let user = user::resolve(wanted, &accounts("/etc/passwd"), &accounts("/etc/group"))?;
+        let group = accounts("/etc/group");
+        let text = |error: user::UserError| error.to_string();
+        let mut user = user::resolve(wanted, &accounts("/etc/passwd"), &group).map_err(text)?;
+        user::add_groups(&mut user, &wishes.groups, &group).map_err(text)?;
+        self.identities.check(wanted, &user, !wishes.groups.is_empty())?;
         let command =
             command::compose(&defaults, wishes, &user, hostname, |name| std::env::var(name).ok());
         Ok((user, command))

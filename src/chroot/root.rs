@@ -140,9 +140,10 @@ fn mount_overlay(plan: &Plan<'_>) -> Result<(), RootError> {
         make_directory(directory, mode)?;
     }
     // An index would bind the kept layer to this one mount of the image, which never comes again.
+    // With xino every file has the device number of the root: `du -x` and `df FILE` go by it.
     let own_xattrs = if plan.unprivileged { ",userxattr" } else { "" };
     let options = format!(
-        "lowerdir=lower,upperdir={},workdir={},index=off{own_xattrs}",
+        "lowerdir=lower,upperdir={},workdir={},index=off,xino=on{own_xattrs}",
         upper.display(),
         work.display()
     );

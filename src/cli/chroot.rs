@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::args::Chroot;
 use super::context::Context;
+use super::env_file;
 use super::error::{Error, chain};
 use super::mounts::{chosen_name, image};
 use crate::chroot::{self, ChrootError, KeepError, Request, Wishes};
@@ -16,13 +17,21 @@ pub fn chroot(context: &mut Context, args: &Chroot) -> Result<(), Error> {
     let store = context.store()?;
     let (image, _held) = image(context, &args.wanted)?;
     let name = chosen_name(&args.wanted.image, &image).unwrap_or_else(|| image.id.to_string());
+    let mut env = Vec::new();
+    for file in &args.env_file {
+        env.extend(env_file::read(file)?);
+    }
+    env.extend(args.env.iter().cloned());
     context.out.flush()?;
     let request = Request {
         wishes: Wishes {
             command: args.command.clone(),
-            env: args.env.clone(),
+            entrypoint: args.entrypoint.clone(),
+            env,
             working_dir: args.workdir.clone(),
             user: args.user.clone(),
+            groups: args.group_add.clone(),
+            hostname: args.hostname.clone(),
         },
         volumes: args.volume.clone(),
         read_only: args.read_only,
@@ -45,6 +54,9 @@ fn refusal(error: ChrootError) -> Error {
             };
         }
         ChrootError::Inside { code, .. } => (*code, None),
+        // A command that says that all is well has not seen the image.
+        ChrootError::Server { code: 0, .. } => (NOT_STARTED, None),
+        ChrootError::Server { code, .. } => (*code, None),
         ChrootError::Mount(error) => (NOT_STARTED, error.hint().map(str::to_owned)),
         ChrootError::Namespaces(_) => (NOT_STARTED, Some(namespaces_hint())),
         ChrootError::Keep(KeepError::OtherImage { .. } | KeepError::Foreign { .. }) => {

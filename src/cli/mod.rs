@@ -17,6 +17,7 @@ mod chroot;
 mod complete;
 mod context;
 mod diff;
+mod env_file;
 mod error;
 mod escape;
 mod extract;
@@ -57,6 +58,7 @@ use std::ffi::OsString;
 use clap::FromArgMatches;
 
 use crate::sys::memory;
+use crate::sys::signal::survive_file_size_limit;
 use args::{Cli, Command, Top};
 use context::Context;
 use error::{Error, status};
@@ -64,7 +66,8 @@ use error::{Error, status};
 /// Runs the program with its words, the first of which is its name. Returns the exit status.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> u8 {
     let words: Vec<OsString> = words.into_iter().collect();
-    if std::env::var_os(shell::COMPLETE).is_some() {
+    survive_file_size_limit();
+    if shell::asks_for_completion() {
         return complete(words);
     }
     if mount_helper::is_called(&words) {

@@ -4,14 +4,21 @@
 use std::path::Path;
 
 use clap_complete::Shell;
-use clap_complete::env::{Elvish, EnvCompleter, Fish, Powershell, Zsh};
+use clap_complete::env::{Elvish, EnvCompleter, Fish, Powershell, Shells, Zsh};
 
 use super::args::{self, Completion, Man};
 use super::context::Context;
 use super::error::Error;
 
 /// The variable by which the scripts ask this program for completions.
-pub const COMPLETE: &str = "COMPLETE";
+const COMPLETE: &str = "COMPLETE";
+
+/// Whether a script asks: then the variable names its shell. With another value it is somebody
+/// else's variable.
+pub fn asks_for_completion() -> bool {
+    let shell = std::env::var(COMPLETE).unwrap_or_default();
+    Shells::builtins().completer(&shell).is_some()
+}
 
 /// For bash, which cuts words at colons and equals signs, while images' names have colons in them:
 /// the pieces are put together for the question, and what is there already is cut from the answers.
