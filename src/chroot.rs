@@ -28,6 +28,7 @@ mod root;
 mod stage;
 mod stdio;
 mod terminal;
+mod tmpfs;
 mod user;
 
 use std::fs::DirBuilder;
@@ -49,6 +50,7 @@ use rustix::thread::UnshareFlags;
 pub use command::Wishes;
 pub use keep::KeepError;
 pub use root::Volume;
+pub use tmpfs::Tmpfs;
 
 use crate::content::{self, Content};
 use crate::fs::{self, ImageFs};
@@ -73,6 +75,8 @@ pub struct Request {
     pub wishes: Wishes,
     /// Host paths to show inside.
     pub volumes: Vec<Volume>,
+    /// Empty directories in memory.
+    pub tmpfs: Vec<Tmpfs>,
     /// Refuse writes to the image's files.
     pub read_only: bool,
     /// Keep changes in this directory (made when missing) instead of forgetting them.

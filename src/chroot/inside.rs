@@ -65,6 +65,7 @@ impl Inside<'_> {
             scratch: self.scratch,
             keep: self.keep,
             volumes: &self.request.volumes,
+            tmpfs: &self.request.tmpfs,
             read_only: self.request.read_only,
             unprivileged: self.unprivileged,
             hostname: &hostname,

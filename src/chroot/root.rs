@@ -19,6 +19,7 @@ use rustix::mount::{
 };
 
 use super::stage::{self, Staged};
+use super::tmpfs::Tmpfs;
 use crate::sys::mount_attributes;
 
 /// What files are made with unless the command says otherwise.
@@ -44,6 +45,8 @@ pub struct Plan<'a> {
     pub keep: Option<&'a Path>,
     /// Host paths to show.
     pub volumes: &'a [Volume],
+    /// Directories in memory.
+    pub tmpfs: &'a [Tmpfs],
     /// Whether the whole root refuses writes.
     pub read_only: bool,
     /// In a user namespace overlay may use only `user.*` attributes.
@@ -89,6 +92,7 @@ pub fn enter(plan: &Plan<'_>) -> Result<(), RootError> {
     rustix::process::umask(Mode::empty());
     let directories = stage::directories(plan)?;
     let files = stage::files(plan)?;
+    let memory = stage::memory(plan)?;
     let volumes = clone_volumes(plan.volumes)?;
 
     mount_overlay(plan)?;
@@ -101,6 +105,9 @@ pub fn enter(plan: &Plan<'_>) -> Result<(), RootError> {
     }
     for Staged { tree, place } in files {
         attach_file(tree, &place)?;
+    }
+    for Staged { tree, place } in memory {
+        attach_directory(tree, &place)?;
     }
     for (tree, volume) in volumes {
         if is_directory(&tree) {

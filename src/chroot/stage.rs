@@ -16,6 +16,7 @@ use rustix::mount::{self, MountFlags};
 use crate::sys::mount_attributes;
 
 use super::root::{At, Plan, RootError, clone, make_directory};
+use super::tmpfs::Tmpfs;
 
 /// Device nodes that every program may expect.
 const DEVICES: [(&str, u32, u32); 6] = [
@@ -49,6 +50,19 @@ pub(super) fn directories(plan: &Plan<'_>) -> Result<Vec<Staged>, RootError> {
     let sys = system("sysfs", "/sys", quiet | MountFlags::RDONLY, plan)?;
     let dev = Staged { tree: devices(plan)?, place: "/dev".into() };
     Ok(vec![proc, sys, dev])
+}
+
+/// The directories in memory that were asked for.
+pub(super) fn memory(plan: &Plan<'_>) -> Result<Vec<Staged>, RootError> {
+    let mut staged = Vec::new();
+    for (number, Tmpfs { inside, flags, options }) in plan.tmpfs.iter().enumerate() {
+        let stage = plan.scratch.join(format!("tmpfs{number}"));
+        make_directory(&stage, 0o755)?;
+        mount::mount("tmpfs", &stage, "tmpfs", *flags, options.as_c_str())
+            .at("mount tmpfs for", inside)?;
+        staged.push(Staged { tree: clone(&stage)?, place: inside.clone() });
+    }
+    Ok(staged)
 }
 
 /// A kernel file system of this namespace's own. A nested container may not have it: then the

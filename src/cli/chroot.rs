@@ -34,6 +34,7 @@ pub fn chroot(context: &mut Context, args: &Chroot) -> Result<(), Error> {
             hostname: args.hostname.clone(),
         },
         volumes: args.volume.clone(),
+        tmpfs: args.tmpfs.clone(),
         read_only: args.read_only,
         keep: args.keep.clone(),
         no_network: args.net == "none",

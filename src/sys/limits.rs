@@ -63,6 +63,12 @@ impl Raised {
     }
 }
 
+/// Descriptors that this process may have open.
+#[must_use]
+pub fn files() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
 /// Raises one to `wanted`, `None` being no limit, or to what is allowed. Gives what was.
 fn raise(resource: Resource, wanted: Option<u64>) -> Rlimit {
     let before = getrlimit(resource);

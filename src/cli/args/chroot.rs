@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use clap::{Arg, Args};
 
 use super::Wanted;
-use crate::chroot::Volume;
+use crate::chroot::{Tmpfs, Volume};
 
 /// `shale chroot`
 #[derive(Debug, Args)]
@@ -55,6 +55,9 @@ pub struct Chroot {
     /// Show a directory or file of this machine inside
     #[arg(short = 'v', long, value_name = "HOST:DIR[:ro]", value_parser = volume)]
     pub volume: Vec<Volume>,
+    /// An empty directory in memory; OPTIONS are tmpfs's: size=64m,mode=755,exec
+    #[arg(long, value_name = "DIR[:OPTIONS]", value_parser = tmpfs)]
+    pub tmpfs: Vec<Tmpfs>,
     /// Refuse writes
     #[arg(long, conflicts_with = "keep")]
     pub read_only: bool,
@@ -115,6 +118,22 @@ fn absolute(text: &str) -> Result<String, String> {
     }
 }
 
+fn tmpfs(text: &str) -> Result<Tmpfs, String> {
+    let (inside, options) = text.split_once(':').unwrap_or((text, ""));
+    if !Path::new(inside).is_absolute() {
+        return Err(format!("{inside}: not an absolute directory"));
+    }
+    below_root(inside)?;
+    Tmpfs::new(inside.into(), options)
+}
+
+fn below_root(inside: &str) -> Result<(), String> {
+    match Path::new(inside).components().all(|part| part == Component::RootDir) {
+        true => Err("/ is the image itself; choose a directory below it".to_owned()),
+        false => Ok(()),
+    }
+}
+
 fn volume(text: &str) -> Result<Volume, String> {
     let (rest, read_only) = match text.strip_suffix(":ro") {
         Some(rest) => (rest, true),
@@ -127,9 +146,7 @@ fn volume(text: &str) -> Result<Volume, String> {
     if !Path::new(inside).is_absolute() {
         return Err(format!("{inside}: neither an absolute DIR nor `ro` or `rw`"));
     }
-    if Path::new(inside).components().all(|part| part == Component::RootDir) {
-        return Err("/ is the image itself; choose a directory below it".to_owned());
-    }
+    below_root(inside)?;
     Ok(Volume { host: host.into(), inside: inside.into(), read_only })
 }
 

@@ -1,7 +1,14 @@
 //! Commands in an image: isolation, identities, terminals, what stays afterwards.
 
 mod apart;
+mod docker;
 mod image;
+mod job;
+mod limits;
+mod namespace;
 mod pty;
 mod run;
+mod server;
+mod shells;
+mod stdio;
 mod user;
