@@ -14,8 +14,9 @@
 //! Nothing is ever mounted where others can see it, so nothing has to be unmounted: when the last
 //! process of the namespaces is gone, be it by `kill -9`, the kernel takes the mounts away.
 //!
-//! What it is not: isolation against a hostile image. Root's command has root's capabilities, and
-//! the host's devices and network unless asked otherwise.
+//! What it is not: isolation against a hostile image. Root's command is the machine's user 0, bound to
+//! docker's capabilities and without the host's devices, but with the host's network unless asked
+//! otherwise, and with no filter of system calls and no limit of memory.
 
 mod command;
 mod execute;
@@ -23,19 +24,24 @@ mod identity;
 mod init;
 mod inside;
 mod keep;
+mod mask;
+mod place;
+mod rights;
 mod root;
 mod stage;
 mod terminal;
 mod user;
+mod volume;
 
 use std::fs::DirBuilder;
-use std::io::{self, PipeReader, Read};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::fs::FileType;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount,
 };
@@ -43,19 +49,21 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_
 use rustix::thread::UnshareFlags;
 
 pub use command::Wishes;
-pub use keep::KeepError;
-pub use root::Volume;
+pub use keep::{Keep, KeepError};
+pub use rights::{Capabilities, Rights};
+pub use volume::Volume;
 
 use crate::content::{self, Content};
 use crate::fs::{self, ImageFs};
 use crate::fuse::{self, MountError, MountOptions, MountPoint, Session};
 use crate::mount;
 use crate::store::{Store, StoredImage};
+use crate::sys::message::Message;
 use crate::sys::namespace;
 use crate::sys::process::{Guardian, detach, fork_child, is_real_root, readable_within};
 use crate::sys::signal::Blocked;
 use inside::Inside;
-use keep::Kept;
+use keep::{Kept, Side};
 use terminal::Terminal;
 
 /// What to run, and around what.
@@ -67,10 +75,12 @@ pub struct Request {
     pub volumes: Vec<Volume>,
     /// Refuse writes to the image's files.
     pub read_only: bool,
-    /// Keep changes in this directory (made when missing) instead of forgetting them.
-    pub keep: Option<PathBuf>,
+    /// Keep changes instead of forgetting them.
+    pub keep: Option<Keep>,
     /// A network namespace of its own, with nothing in it.
     pub no_network: bool,
+    /// What the command may do.
+    pub rights: Rights,
 }
 
 /// Why a command was not run.
@@ -127,6 +137,7 @@ pub fn run(
     name: &str,
     request: &Request,
 ) -> Result<u8, ChrootError> {
+    refuse_directories().map_err(ChrootError::Process)?;
     let signals = Blocked::new(&init::PASSED_ON).map_err(ChrootError::Process)?;
     let terminal = Terminal::remember();
     // Opened before the namespaces change, while every path means what the user meant.
@@ -137,15 +148,16 @@ pub fn run(
     let identities = enter_namespaces(request.no_network)?;
     let limited = identities == Some(identity::Identities::Single);
     let squashed = limited.then_some(0);
-    let shown = fs::View { mask_suid: unprivileged, uid: squashed, gid: squashed };
+    // Nobody but users of the namespace is behind these bits: there is nothing to mask.
+    let shown = fs::View { mask_suid: false, uid: squashed, gid: squashed };
     let content = Content::open(store.clone(), view.layers, content::Options::for_command());
     let file_system = Arc::new(ImageFs::new(view.tree, content, shown));
     let connection = mount_image(&scratch, image)?;
     let guardian = Guardian::this().map_err(ChrootError::Process)?;
     let server = fork_child(|| serve(store, file_system, connection, &guardian));
     let server = pid(server.map_err(ChrootError::Process)?)?;
-    // After that fork: only the processes that use the directory have its lock.
-    let kept = request.keep.as_deref().map(|path| Kept::open(path, &image.id)).transpose()?;
+    // After that fork: only this process has its lock.
+    let kept = keep_changes(request, image, unprivileged, &scratch)?;
 
     let inside = Inside {
         image,
@@ -157,16 +169,61 @@ pub fn run(
         unprivileged,
         limited,
     };
-    let (report, mut reporter) = io::pipe().map_err(ChrootError::Process)?;
+    let report = Message::new().map_err(ChrootError::Process)?;
     namespace::leave(UnshareFlags::NEWPID).map_err(ChrootError::Namespaces)?;
-    let init = fork_child(|| inside.init(&mut reporter)).map_err(ChrootError::Process)?;
-    drop(reporter);
+    let init = fork_child(|| inside.init(&report)).map_err(ChrootError::Process)?;
     let init = pid(init)?;
     // The server is not reaped before its end, so its number stays its own.
     let code = init::supervise(init, Some(init), &signals).map_err(ChrootError::Process)?;
     terminal.give_back();
     end(server, &scratch);
-    outcome(code, report)
+    match report.get() {
+        message if message.is_empty() => Ok(code),
+        message => Err(ChrootError::Inside { code, message }),
+    }
+}
+
+/// Removes a directory of `--keep`, whose owner cannot: what users of the image own in it belongs to
+/// others outside of the user namespace. The calling process must have one thread, and is good for
+/// nothing else afterwards.
+///
+/// # Errors
+/// See [`ChrootError`].
+pub fn remove_kept(path: &Path) -> Result<(), ChrootError> {
+    // Before the namespace is another, while the path means what the user meant.
+    let path = path
+        .canonicalize()
+        .map_err(|source| ChrootError::Directory { path: path.to_owned(), source })?;
+    if !is_real_root() {
+        identity::become_root(UnshareFlags::empty()).map_err(ChrootError::Namespaces)?;
+    }
+    Ok(keep::remove(&path)?)
+}
+
+/// A directory on standard input, output or error would be a way for the command to where it is.
+fn refuse_directories() -> io::Result<()> {
+    let (input, output, error) =
+        (rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr());
+    for (name, fd) in [("input", input), ("output", output), ("error", error)] {
+        if place::kind_of(fd) == Ok(FileType::Directory) {
+            return Err(io::Error::other(format!("standard {name} is a directory")));
+        }
+    }
+    Ok(())
+}
+
+/// Opens, checks and locks the directory for changes, and mounts it at `keep` in `scratch`.
+fn keep_changes(
+    request: &Request,
+    image: &StoredImage,
+    unprivileged: bool,
+    scratch: &Path,
+) -> Result<Option<Kept>, ChrootError> {
+    let Some(keep) = &request.keep else { return Ok(None) };
+    let side = if unprivileged { Side::User } else { Side::Root };
+    let kept = Kept::open(keep, &image.id, side)?;
+    kept.mount_at(&scratch.join("keep"))?;
+    Ok(Some(kept))
 }
 
 fn pid(number: u32) -> Result<Pid, ChrootError> {
@@ -174,15 +231,6 @@ fn pid(number: u32) -> Result<Pid, ChrootError> {
         .ok()
         .and_then(Pid::from_raw)
         .ok_or_else(|| ChrootError::Process(io::ErrorKind::InvalidData.into()))
-}
-
-fn outcome(code: u8, mut report: PipeReader) -> Result<u8, ChrootError> {
-    let mut message = Vec::new();
-    report.read_to_end(&mut message).map_err(ChrootError::Process)?;
-    if message.is_empty() {
-        return Ok(code);
-    }
-    Err(ChrootError::Inside { code, message: String::from_utf8_lossy(&message).into_owned() })
 }
 
 /// A private directory, made when missing, as an absolute path.
