@@ -14,8 +14,9 @@
 //! Nothing is ever mounted where others can see it, so nothing has to be unmounted: when the last
 //! process of the namespaces is gone, be it by `kill -9`, the kernel takes the mounts away.
 //!
-//! What it is not: isolation against a hostile image. Root's command has root's capabilities, and
-//! the host's devices and network unless asked otherwise.
+//! What it is not: isolation against a hostile image. Root's command is the machine's user 0, bound to
+//! docker's capabilities and without the host's devices, but with the host's network unless asked
+//! otherwise, and with no filter of system calls and no limit of memory.
 
 mod caller;
 mod command;
@@ -24,21 +25,26 @@ mod identity;
 mod init;
 mod inside;
 mod keep;
+mod mask;
+mod place;
+mod rights;
 mod root;
 mod stage;
 mod stdio;
 mod terminal;
 mod tmpfs;
 mod user;
+mod volume;
 
 use std::fs::DirBuilder;
-use std::io::{self, PipeReader, Read};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::fs::FileType;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount,
 };
@@ -48,9 +54,10 @@ use rustix::process::{
 use rustix::thread::UnshareFlags;
 
 pub use command::Wishes;
-pub use keep::KeepError;
-pub use root::Volume;
+pub use keep::{Keep, KeepError};
+pub use rights::{Capabilities, Rights};
 pub use tmpfs::Tmpfs;
+pub use volume::Volume;
 
 use crate::content::{self, Content};
 use crate::fs::{self, ImageFs};
@@ -58,13 +65,14 @@ use crate::fuse::{self, MountError, MountOptions, MountPoint, Session};
 use crate::mount;
 use crate::store::{Store, StoredImage};
 use crate::sys::limits::{Raised, TooLow};
+use crate::sys::message::Message;
 use crate::sys::namespace;
 use crate::sys::process::{Guardian, detach, fork_child, is_real_root, readable_within};
 use crate::sys::signal::Blocked;
 use caller::{Ended, Watch};
 use identity::Identities;
 use inside::Inside;
-use keep::Kept;
+use keep::{Kept, Side};
 use stdio::Owners;
 use terminal::{Events, Terminal};
 
@@ -79,10 +87,12 @@ pub struct Request {
     pub tmpfs: Vec<Tmpfs>,
     /// Refuse writes to the image's files.
     pub read_only: bool,
-    /// Keep changes in this directory (made when missing) instead of forgetting them.
-    pub keep: Option<PathBuf>,
+    /// Keep changes instead of forgetting them.
+    pub keep: Option<Keep>,
     /// A network namespace of its own, with nothing in it.
     pub no_network: bool,
+    /// What the command may do.
+    pub rights: Rights,
 }
 
 /// Why a command was not run.
@@ -150,6 +160,7 @@ pub fn run(
     name: &str,
     request: &Request,
 ) -> Result<u8, ChrootError> {
+    refuse_directories().map_err(ChrootError::Process)?;
     let limits = Raised::new()?;
     let signals = Blocked::new(&init::passed_on()).map_err(ChrootError::Process)?;
     // Opened before the namespaces change, while every path means what the user meant.
@@ -160,7 +171,8 @@ pub fn run(
     enter_namespaces(request.no_network)?;
     let identities = Identities::of_this_process();
     let squashed = identities.is_single().then_some(0);
-    let shown = fs::View { mask_suid: unprivileged, uid: squashed, gid: squashed };
+    // Nobody but users of the namespace is behind these bits: there is nothing to mask.
+    let shown = fs::View { mask_suid: false, uid: squashed, gid: squashed };
     let content = Content::open(store.clone(), view.layers, content::Options::for_command());
     let file_system = Arc::new(ImageFs::new(view.tree, content, shown));
     let connection = mount_image(&scratch, image)?;
@@ -170,8 +182,8 @@ pub fn run(
     limits.undo();
     let mut terminal = Terminal::of_caller();
     let owners = Owners::remember();
-    // After that fork: only the processes that use the directory have its lock.
-    let kept = request.keep.as_deref().map(|path| Kept::open(path, &image.id)).transpose()?;
+    // After that fork: only this process has its lock.
+    let kept = keep_changes(request, image, unprivileged, &scratch)?;
 
     let inside = Inside {
         image,
@@ -184,40 +196,28 @@ pub fn run(
         unprivileged,
         identities: &identities,
     };
-    let (report, mut reporter) = io::pipe().map_err(ChrootError::Process)?;
+    let report = Message::new().map_err(ChrootError::Process)?;
     let events = Events::new().map_err(ChrootError::Process)?;
+    let herald = terminal.is_there().then(|| events.herald(&guardian)).transpose();
+    let herald = herald.map_err(ChrootError::Process)?;
     namespace::leave(UnshareFlags::NEWPID).map_err(ChrootError::Namespaces)?;
-    let init = fork_child(|| inside.init(&mut reporter, &events));
-    let init = pid(init.map_err(ChrootError::Process)?)?;
-    drop(reporter);
+    let init = fork_child(|| inside.init(&report, &events)).map_err(ChrootError::Process)?;
+    let init = pid(init)?;
     terminal.entered_by(init);
-    let signals = &signals;
-    let watch = Watch { init, server, signals, terminal: &mut terminal, events };
+    let (signals, terminal) = (&signals, &mut terminal);
+    let watch = Watch { init, server, herald, signals, terminal, events: &events };
     let ended = watch.run().map_err(ChrootError::Process)?;
-    terminal.give_back();
     owners.give_back();
     end(ended.server.is_none().then_some(server), &scratch);
-    outcome(&ended, report)
+    outcome(&ended, report.get())
 }
 
-fn pid(number: u32) -> Result<Pid, ChrootError> {
-    i32::try_from(number)
-        .ok()
-        .and_then(Pid::from_raw)
-        .ok_or_else(|| ChrootError::Process(io::ErrorKind::InvalidData.into()))
-}
-
-fn outcome(ended: &Ended, mut report: PipeReader) -> Result<u8, ChrootError> {
-    let mut message = Vec::new();
-    report.read_to_end(&mut message).map_err(ChrootError::Process)?;
+fn outcome(ended: &Ended, message: String) -> Result<u8, ChrootError> {
+    let code = ended.code;
     if let Some(how) = ended.server {
-        return Err(ChrootError::Server { code: ended.code, how: end_of(how) });
+        return Err(ChrootError::Server { code, how: end_of(how) });
     }
-    if message.is_empty() {
-        return Ok(ended.code);
-    }
-    let message = String::from_utf8_lossy(&message).into_owned();
-    Err(ChrootError::Inside { code: ended.code, message })
+    if message.is_empty() { Ok(code) } else { Err(ChrootError::Inside { code, message }) }
 }
 
 fn end_of(status: WaitStatus) -> String {
@@ -225,6 +225,56 @@ fn end_of(status: WaitStatus) -> String {
         (_, Some(signal)) => format!("was killed by signal {signal}"),
         (code, None) => format!("ended with status {}", code.unwrap_or_default()),
     }
+}
+
+/// Removes a directory of `--keep`, whose owner cannot: what users of the image own in it belongs to
+/// others outside of the user namespace. The calling process must have one thread, and is good for
+/// nothing else afterwards.
+///
+/// # Errors
+/// See [`ChrootError`].
+pub fn remove_kept(path: &Path) -> Result<(), ChrootError> {
+    // Before the namespace is another, while the path means what the user meant.
+    let path = path
+        .canonicalize()
+        .map_err(|source| ChrootError::Directory { path: path.to_owned(), source })?;
+    if !is_real_root() {
+        identity::become_root(UnshareFlags::empty()).map_err(ChrootError::Namespaces)?;
+    }
+    Ok(keep::remove(&path)?)
+}
+
+/// A directory on standard input, output or error would be a way for the command to where it is.
+fn refuse_directories() -> io::Result<()> {
+    let (input, output, error) =
+        (rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr());
+    for (name, fd) in [("input", input), ("output", output), ("error", error)] {
+        if place::kind_of(fd) == Ok(FileType::Directory) {
+            return Err(io::Error::other(format!("standard {name} is a directory")));
+        }
+    }
+    Ok(())
+}
+
+/// Opens, checks and locks the directory for changes, and mounts it at `keep` in `scratch`.
+fn keep_changes(
+    request: &Request,
+    image: &StoredImage,
+    unprivileged: bool,
+    scratch: &Path,
+) -> Result<Option<Kept>, ChrootError> {
+    let Some(keep) = &request.keep else { return Ok(None) };
+    let side = if unprivileged { Side::User } else { Side::Root };
+    let kept = Kept::open(keep, &image.id, side)?;
+    kept.mount_at(&scratch.join("keep"))?;
+    Ok(Some(kept))
+}
+
+fn pid(number: u32) -> Result<Pid, ChrootError> {
+    i32::try_from(number)
+        .ok()
+        .and_then(Pid::from_raw)
+        .ok_or_else(|| ChrootError::Process(io::ErrorKind::InvalidData.into()))
 }
 
 /// A private directory, made when missing, as an absolute path.

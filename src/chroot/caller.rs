@@ -1,9 +1,8 @@
 //! The process outside of the command's namespaces, while the command runs: it waits for process 1
 //! and for the server, passes signals on, and follows the command's stops with the caller's job.
 
-use std::io::{self, Read};
+use std::io;
 
-use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, WaitOptions, WaitStatus, getpid, waitpid};
 
 use super::init::exit_code;
@@ -17,7 +16,9 @@ pub(super) struct Watch<'a> {
     pub(super) signals: &'a Blocked,
     pub(super) terminal: &'a mut Terminal,
     /// What process 1 says.
-    pub(super) events: Events,
+    pub(super) events: &'a Events,
+    /// The process that tells this one of them.
+    pub(super) herald: Option<Pid>,
 }
 
 /// How it all ended.
@@ -34,34 +35,31 @@ impl Watch<'_> {
     /// # Errors
     /// What waiting reports.
     pub(super) fn run(mut self) -> io::Result<Ended> {
-        let (arrives, mut happens) = (self.signals.pollable()?, self.events.pollable()?);
         let mut server = None;
         loop {
-            let mut wanted =
-                [PollFd::new(&arrives, PollFlags::IN), PollFd::new(&happens, PollFlags::IN)];
-            match poll(&mut wanted, None) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
+            let received = self.signals.wait()?;
+            if received.signal != libc::SIGCHLD {
+                self.pass_on(received);
+                continue;
             }
-            let [signal, event] = wanted.map(|fd| !fd.revents().is_empty());
-            if event {
-                // Its only use was to end the wait.
-                let _ = happens.read(&mut [0])?;
-            } else if signal {
-                let received = self.signals.wait()?;
-                if received.signal != libc::SIGCHLD {
-                    self.pass_on(received);
-                    continue;
-                }
-                if server.is_none() {
-                    server = ended(self.server);
-                }
-                if let Some(status) = ended(self.init) {
-                    self.hear(true);
-                    return Ok(Ended { code: exit_code(status), server });
-                }
+            if server.is_none() {
+                server = ended(self.server);
             }
-            self.hear(false);
+            if let Some(status) = ended(self.init) {
+                self.hear(true);
+                self.terminal.give_back();
+                self.dismiss();
+                return Ok(Ended { code: exit_code(status), server });
+            }
+        }
+    }
+
+    /// Ends the herald.
+    fn dismiss(&self) {
+        if let Some(herald) = self.herald {
+            // It is not reaped yet, so its number is its own.
+            let _ = signal::send(Target::Process(herald), libc::SIGKILL);
+            let _ = waitpid(Some(herald), WaitOptions::empty());
         }
     }
 
@@ -83,8 +81,13 @@ impl Watch<'_> {
     }
 
     fn pass_on(&mut self, Received { signal, sender }: Received) {
-        if sender == Sender::Process(getpid()) {
-            return;
+        if let Sender::Process(pid) = sender {
+            if self.herald == Some(pid) {
+                return self.hear(false);
+            }
+            if pid == getpid() {
+                return;
+            }
         }
         if signal == libc::SIGCONT {
             self.resume();

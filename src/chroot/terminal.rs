@@ -15,9 +15,8 @@
 //! members may read from, and the command stays in that group.
 
 use std::fs::File;
-use std::io::{self, PipeReader, Write};
+use std::io;
 use std::os::fd::BorrowedFd;
-use std::sync::Arc;
 
 use rustix::fs::FileType;
 use rustix::process::{Pid, getpid, setpgid, test_kill_process_group};
@@ -25,7 +24,7 @@ use rustix::stdio::{stderr, stdin, stdout};
 use rustix::termios::{isatty, tcgetpgrp, tcsetpgrp};
 
 use crate::sys::bell::Bell;
-use crate::sys::process;
+use crate::sys::process::{Guardian, fork_child, keep_only, own_group};
 use crate::sys::signal::{self, Blocked, Target};
 
 /// What process 1 tells the caller's process.
@@ -38,13 +37,13 @@ pub(super) enum Event {
 }
 
 /// From process 1 to the caller's process.
-#[derive(Debug, Clone)]
-pub(super) struct Events(Arc<Bell>);
+#[derive(Debug)]
+pub(super) struct Events(Bell);
 
 impl Events {
     /// Nothing has happened yet.
     pub(super) fn new() -> io::Result<Self> {
-        Bell::new().map(|bell| Self(Arc::new(bell)))
+        Bell::new().map(Self)
     }
 
     /// Tells it.
@@ -56,23 +55,24 @@ impl Events {
         self.0.ring(place, signal.cast_unsigned());
     }
 
-    /// A descriptor from which a byte can be read for all that was told since the byte before, to be
-    /// waited for together with signals. To be called when nothing is forked any more: it starts a
-    /// thread.
-    pub(super) fn pollable(&self) -> io::Result<PipeReader> {
-        let (hear, mut say) = io::pipe()?;
-        let bell = Arc::clone(&self.0);
-        let pass_on = move || {
-            let mut heard = 0;
-            while let Ok(now) = bell.wait(heard) {
-                heard = now;
-                if say.write_all(b".").is_err() {
-                    break;
-                }
+    /// Starts a process that sends SIGIO to this one whenever something is told. (A thread would not
+    /// do: there may be none beside children of another PID namespace.)
+    pub(super) fn herald(&self, guardian: &Guardian) -> io::Result<Pid> {
+        let caller = getpid();
+        let pid = fork_child(|| {
+            if guardian.bind().is_err() || keep_only(&[]).is_err() {
+                return 1;
             }
-        };
-        std::thread::Builder::new().name("events".to_owned()).spawn(pass_on)?;
-        Ok(hear)
+            let mut heard = 0;
+            while let Ok(now) = self.0.wait(heard) {
+                heard = now;
+                // The guardian's end is this process's.
+                let _ = signal::send(Target::Process(caller), libc::SIGIO);
+            }
+            1
+        })?;
+        let number = i32::try_from(pid).map_err(io::Error::other)?;
+        Pid::from_raw(number).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
     /// What was told. Only signals that it can be: who sees the image writes to the same memory.
@@ -113,7 +113,7 @@ impl Terminal {
     pub(super) fn of_caller() -> Self {
         let open = || {
             let terminal = File::options().read(true).write(true).open("/dev/tty").ok()?;
-            let own = process::own_group()?;
+            let own = own_group()?;
             let was_foreground = tcgetpgrp(&terminal) == Ok(own);
             let lends = isatty(stdin()) && !is_pipe(stdout()) && !is_pipe(stderr());
             let lent = lends && was_foreground;

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use super::args::Chroot;
+use super::args::{self, Chroot};
 use super::context::Context;
 use super::env_file;
-use super::error::{Error, chain};
+use super::error::{Error, chain, status};
 use super::mounts::{chosen_name, image};
-use crate::chroot::{self, ChrootError, KeepError, Request, Wishes};
+use crate::chroot::{self, ChrootError, Keep, KeepError, Request, Rights, Wishes};
 
 /// Exit status of a run that failed before the command, as Docker has it.
 const NOT_STARTED: u8 = 125;
@@ -36,8 +36,15 @@ pub fn chroot(context: &mut Context, args: &Chroot) -> Result<(), Error> {
         volumes: args.volume.clone(),
         tmpfs: args.tmpfs.clone(),
         read_only: args.read_only,
-        keep: args.keep.clone(),
+        keep: args.keep.clone().map(|path| Keep { path, shared: args.keep_shared }),
         no_network: args.net == "none",
+        rights: Rights {
+            suid: args.suid,
+            dev: args.dev,
+            cap_add: args.cap_add.clone(),
+            cap_drop: args.cap_drop.clone(),
+            privileged: args.privileged,
+        },
     };
     match chroot::run(&store, &image, &name, &request) {
         Ok(0) => Ok(()),
@@ -60,12 +67,41 @@ fn refusal(error: ChrootError) -> Error {
         ChrootError::Server { code, .. } => (*code, None),
         ChrootError::Mount(error) => (NOT_STARTED, error.hint().map(str::to_owned)),
         ChrootError::Namespaces(_) => (NOT_STARTED, Some(namespaces_hint())),
-        ChrootError::Keep(KeepError::OtherImage { .. } | KeepError::Foreign { .. }) => {
-            (NOT_STARTED, Some("choose an empty or missing directory with `--keep`".to_owned()))
-        }
+        ChrootError::Keep(error) => (NOT_STARTED, keep_hint(error)),
         _ => (NOT_STARTED, None),
     };
     Error::Failed { message: chain(&error), hint, status }
+}
+
+fn keep_hint(error: &KeepError) -> Option<String> {
+    match error {
+        KeepError::OtherImage { .. } | KeepError::Foreign { .. } => {
+            Some("choose an empty or missing directory with `--keep`".to_owned())
+        }
+        KeepError::OtherOwner { other, .. } => {
+            Some(format!("run it as {other} again, or choose another directory with `--keep`"))
+        }
+        KeepError::Open { path, .. } => Some(format!(
+            "`chmod 0700 {}`; or `--keep-shared`, if every user who can enter it may run, as \
+             set-user-ID programs say, what is kept there",
+            path.display()
+        )),
+        KeepError::NotOurs { .. } => Some(
+            "choose a directory of your own; or `--keep-shared`, if its owner may change what you \
+             will run"
+                .to_owned(),
+        ),
+        KeepError::Busy { .. } | KeepError::Io { .. } => None,
+    }
+}
+
+/// `shale keep`
+pub fn keep(args: &args::Keep) -> Result<(), Error> {
+    let args::KeepCommand::Rm { directory } = &args.command;
+    chroot::remove_kept(directory).map_err(|error| {
+        let hint = matches!(error, ChrootError::Namespaces(_)).then(namespaces_hint);
+        Error::Failed { message: chain(&error), hint, status: status::FAILED }
+    })
 }
 
 /// Switches by which distributions forbid user namespaces, and the value that forbids.

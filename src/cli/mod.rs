@@ -132,6 +132,7 @@ fn dispatch(context: &mut Context, command: &Command) -> Result<(), Error> {
         Command::Mounts(args) => mounts::mounts(context, args),
         Command::Stats(args) => stats::stats(context, args),
         Command::Chroot(args) => chroot::chroot(context, args),
+        Command::Keep(args) => chroot::keep(args),
         Command::Files(args) => files::files(context, args),
         Command::Cat(args) => extract::cat(context, args),
         Command::Cp(args) => extract::copy(context, args),

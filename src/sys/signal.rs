@@ -6,7 +6,6 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{FromRawFd, OwnedFd};
 
 use rustix::process::Pid;
 
@@ -80,20 +79,6 @@ impl Blocked {
             if error.kind() != io::ErrorKind::Interrupted {
                 return Err(error);
             }
-        }
-    }
-
-    /// A descriptor that can be read as soon as one of them waits, for `poll(2)`;
-    /// [`Blocked::wait`] then takes it at once.
-    ///
-    /// # Errors
-    /// No descriptor is free.
-    pub fn pollable(&self) -> io::Result<OwnedFd> {
-        // SAFETY: an initialised set, and no descriptor to change.
-        match unsafe { libc::signalfd(-1, &raw const self.set, libc::SFD_CLOEXEC) } {
-            -1 => Err(io::Error::last_os_error()),
-            // SAFETY: a new descriptor that nobody else owns.
-            fd => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
         }
     }
 

@@ -2,10 +2,10 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use clap::{Arg, Args};
+use clap::{Arg, Args, Subcommand};
 
 use super::Wanted;
-use crate::chroot::{Tmpfs, Volume};
+use crate::chroot::{Capabilities, Tmpfs, Volume};
 
 /// `shale chroot`
 #[derive(Debug, Args)]
@@ -22,8 +22,15 @@ where to keep them. The exit status is the command's; 125, 126 and 127 are as Do
 A normal user becomes root inside a user namespace; the users of the image exist there when
 /etc/subuid has a range and newuidmap is installed, else only the one that runs the command.
 
-This is no isolation against a hostile image: as root, its programs run with root's rights and with
-the host's network.")]
+As root, the command is bound to docker's default capabilities; set-user-ID bits and device nodes, the
+image's and those of volumes, have no effect (a node that is itself a volume has), and what root could
+change of the machine in /proc and /sys is read only or hidden. --suid, --dev, --cap-add and
+--privileged undo that. It is still no isolation against a hostile image: the command is the machine's
+user 0, with the host's network, without a filter of system calls, without limits of memory or processes.
+Run what you do not trust as a normal user.
+
+Other users must not be able to enter the directory of --keep, which is made with mode 0700: its
+programs would run there with the rights that they have in the image. `shale keep rm DIR` removes one.")]
 pub struct Chroot {
     /// Of which image.
     #[command(flatten)]
@@ -64,6 +71,24 @@ pub struct Chroot {
     /// Keep changes in this directory, and go on with those that are there
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     pub keep: Option<PathBuf>,
+    /// Keep them in a directory that other users can enter, or own
+    #[arg(long, requires = "keep")]
+    pub keep_shared: bool,
+    /// Let set-user-ID bits and file capabilities have an effect, for root
+    #[arg(long)]
+    pub suid: bool,
+    /// Let device nodes have an effect
+    #[arg(long)]
+    pub dev: bool,
+    /// A capability to add to docker's default ones, or ALL
+    #[arg(long, value_name = "CAP", value_delimiter = ',')]
+    pub cap_add: Vec<Capabilities>,
+    /// A capability to take away, or ALL
+    #[arg(long, value_name = "CAP", value_delimiter = ',')]
+    pub cap_drop: Vec<Capabilities>,
+    /// All capabilities, --suid, --dev, and /proc and /sys as the kernel has them
+    #[arg(long)]
+    pub privileged: bool,
     /// `host` or `none`
     #[arg(long, value_name = "NETWORK", default_value = "host", value_parser = ["host", "none"])]
     pub net: String,
@@ -84,6 +109,30 @@ pub struct Habits {
     /// Taken as docker's: nothing is left in any case
     #[arg(long)]
     pub rm: bool,
+}
+
+/// `shale keep`
+#[derive(Debug, Args)]
+#[command(
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+pub struct Keep {
+    /// What to do
+    #[command(subcommand)]
+    pub command: KeepCommand,
+}
+
+/// What is done with directories of changes.
+#[derive(Debug, Subcommand)]
+pub enum KeepCommand {
+    /// Remove a directory of `chroot --keep`, also what belongs to users of the image
+    Rm {
+        /// As it was given to --keep
+        #[arg(value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+        directory: PathBuf,
+    },
 }
 
 /// `--verbose` in the place of the global option, whose `-v` is Docker's volume here; clap hands its
