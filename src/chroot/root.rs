@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Mode};
+use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::mount::{
     self, MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
 };
@@ -156,7 +156,8 @@ impl Assembled {
         // The bare overlay takes the place of the root, and with that all mounts go.
         let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
         let bare = mount::open_tree(CWD, "/", flags)?;
-        attach(&bare, &rustix::fs::open("/", rustix::fs::OFlags::PATH, Mode::empty())?)?;
+        let over = OFlags::PATH | OFlags::CLOEXEC;
+        attach(&bare, rustix::fs::open("/", over, Mode::empty())?)?;
         rustix::process::fchdir(&bare)?;
         become_root_directory()?;
         let root = Root::this()?;

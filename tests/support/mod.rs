@@ -10,6 +10,7 @@ pub mod faulty;
 pub mod figures;
 pub mod image;
 pub mod images;
+pub mod inside;
 pub mod item_image;
 pub mod layout_registry;
 pub mod model;

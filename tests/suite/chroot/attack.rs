@@ -3,22 +3,11 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[path = "support/elf.rs"]
-mod elf;
-#[path = "support/images.rs"]
-mod images;
-#[path = "support/inside.rs"]
-mod inside;
-#[path = "support/program.rs"]
-mod program;
-#[path = "support/require.rs"]
-mod require;
-
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 
-use inside::{BOTH, Caller, Entry, Inside, file, ran};
-use require::can_mount;
+use crate::support::inside::{self, BOTH, Caller, Entry, Inside, file, ran};
+use crate::support::require::can_mount;
 use serde_json::json;
 
 /// Numbers under which something of the host may be open.

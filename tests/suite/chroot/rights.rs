@@ -3,22 +3,12 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[path = "support/elf.rs"]
-mod elf;
-#[path = "support/images.rs"]
-mod images;
-#[path = "support/inside.rs"]
-mod inside;
-#[path = "support/program.rs"]
-mod program;
-#[path = "support/require.rs"]
-mod require;
-
 use std::fs;
 use std::process::Command;
 
-use inside::{BOTH, Caller, Entry, Inside, file, ran};
-use require::can_mount;
+use crate::support::elf;
+use crate::support::inside::{self, BOTH, Caller, Entry, Inside, file, ran};
+use crate::support::require::can_mount;
 
 /// The capability sets of a status file, without what is all zeros.
 fn sets(status: &str) -> Vec<(&str, u64)> {
