@@ -22,7 +22,11 @@
 #[allow(unsafe_code)]
 pub mod sys;
 
+pub mod limits;
+
 pub mod oci;
+
+pub mod codec;
 
 pub mod store;
 

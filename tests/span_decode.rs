@@ -218,7 +218,7 @@ fn an_empty_stream_has_no_spans() {
         let scanned = streams::scan_as(
             &blob.bytes[..],
             &streams::expected(&blob.bytes, &[]),
-            &shalefs::layer::Limits::default(),
+            &shalefs::limits::Limits::DEFAULT,
         );
         // Whether an empty tar is an archive is the walker's word, not the decoder's.
         let Ok(scanned) = scanned else { continue };

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use super::args::{Load, Save, SaveFormat};
@@ -17,6 +17,7 @@ use crate::oci::{
 use crate::pull;
 use crate::source::{self, Options};
 use crate::store::{NameRow, StoredImage};
+use crate::sys::tmpfile::{self, Unpublished};
 
 /// `shale save`
 pub fn save(context: &mut Context, args: &Save) -> Result<(), Error> {
@@ -38,14 +39,15 @@ pub fn save(context: &mut Context, args: &Save) -> Result<(), Error> {
         None => {
             let out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
             match archive::write(&store, &items, kind, out) {
-                Err(ArchiveError::Write(error)) => Err(Error::stdout(error)),
+                Err(ArchiveError::Write(error)) => Err(cut_off(error)),
                 other => Ok(other?),
             }
         }
     }
 }
 
-/// Writes a file under another name first, so that a failed command leaves the old one.
+/// Writes a file that gets its name when it is whole, so that a command that fails or is ended
+/// leaves the old one, and nothing else.
 pub(super) fn write_file<E: Into<Error>>(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
@@ -56,19 +58,24 @@ pub(super) fn write_file<E: Into<Error>>(
         let mut out = BufWriter::new(File::options().write(true).open(path).map_err(at)?);
         return write(&mut out).map_err(Into::into);
     }
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.part", std::process::id()));
-    let part = path.with_file_name(name);
-    let file = File::create_new(&part).map_err(at)?;
-    let written = {
-        let mut out = BufWriter::with_capacity(1 << 16, file);
-        write(&mut out).map_err(Into::into)
-    };
-    let finished = written.and_then(|()| std::fs::rename(&part, path).map_err(at));
-    finished.inspect_err(|_| {
-        // The first error is the one to report.
-        let _ = std::fs::remove_file(&part);
-    })
+    let file = Unpublished::new(path).map_err(at)?;
+    {
+        let mut out = BufWriter::with_capacity(1 << 16, file.file());
+        write(&mut out).map_err(Into::into)?;
+        out.flush().map_err(at)?;
+    }
+    file.publish().map_err(at)
+}
+
+/// Standard output did not take all of an archive. Whoever closed it may not know that something is
+/// missing, as they would of a list of lines.
+pub(super) fn cut_off(error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => {
+            Error::failed("standard output was closed before the archive was whole")
+        }
+        _ => Error::stdout(error),
+    }
 }
 
 /// What to save: an image under the name that was given, without one when it was given by ID. A
@@ -115,7 +122,8 @@ fn items(context: &mut Context, texts: &[String]) -> Result<Vec<Item>, Error> {
 
 /// `shale load`
 pub fn load(context: &mut Context, args: &Load) -> Result<(), Error> {
-    let options = Options::from_environment();
+    let limits = args.limits.all();
+    let options = Options { limits, ..Options::from_environment() };
     let spool = match &args.input {
         Some(_) => None,
         None => Some(Spool::of_stdin(&options.temporary)?),
@@ -134,8 +142,7 @@ pub fn load(context: &mut Context, args: &Load) -> Result<(), Error> {
         let source = source::open(&name, &options)?;
         let progress = Progress::new(context.quiet, context.out.can_draw());
         let first = names.first().map(Reference::canonical);
-        let mut options = pull::Options::default();
-        args.limits.apply(&mut options);
+        let options = pull::Options { limits, ..pull::Options::default() };
         let loaded = pull::pull(&store, &*source, first.as_deref(), &options, &progress);
         progress.clear();
         let image = loaded?.image;
@@ -184,9 +191,11 @@ fn as_pulled(images: &[(ImageName, Vec<Reference>)], options: &Options) -> bool 
     !images.is_empty() && images.iter().all(|(name, _)| compressed(name) == Some(true))
 }
 
-/// Standard input in a file, because archives are read here and there. Gone with this.
+/// Standard input in a file, because archives are read here and there. The file has no name of its
+/// own, so it is gone with the process.
 struct Spool {
     path: PathBuf,
+    _file: File,
 }
 
 impl Spool {
@@ -196,22 +205,13 @@ impl Spool {
             return Err(Error::failed("standard input is a terminal, not an archive")
                 .hint("say which file with `-i FILE`, or send it through a pipe"));
         }
-        let path = directory.join(format!("shale-load-{}", std::process::id()));
-        let at = |error: io::Error| Error::io(path.display())(error);
-        let file = File::options().write(true).create_new(true).mode(0o600).open(&path);
-        let mut file = file.map_err(at)?;
-        let spool = Self { path: path.clone() };
+        let at = |error: io::Error| Error::io(directory.display())(error);
+        let mut file = tmpfile::unnamed(directory).map_err(at)?;
         if io::copy(&mut input, &mut file).map_err(at)? == 0 {
             return Err(Error::failed("standard input is empty, and no archive")
                 .hint("say which file with `-i FILE`"));
         }
-        Ok(spool)
-    }
-}
-
-impl Drop for Spool {
-    fn drop(&mut self) {
-        // A file that is gone already is what is wanted.
-        let _ = std::fs::remove_file(&self.path);
+        let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        Ok(Self { path, _file: file })
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-use super::archive::write_file;
+use super::archive::{cut_off, write_file};
 use super::args::{Cat, Copy, Export, Wanted};
 use super::context::Context;
 use super::error::{Error, status};
@@ -237,7 +237,7 @@ fn refuse_terminal() -> Result<(), Error> {
 fn to_pipe(write: impl FnOnce(&mut dyn Write) -> Result<(), browse::Error>) -> Result<(), Error> {
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
     match write(&mut out) {
-        Err(browse::Error::Write(error)) => Err(Error::stdout(error)),
+        Err(browse::Error::Write(error)) => Err(cut_off(error)),
         other => Ok(other?),
     }
 }

@@ -12,5 +12,6 @@ pub mod process;
 pub mod sandbox;
 mod seccomp;
 pub mod signal;
+pub mod tmpfile;
 pub mod worker;
 pub mod zlib;

@@ -34,12 +34,41 @@ const PASS: OFlags =
 const OPEN: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
+/// How many directories on a way are kept open.
+const OPEN_MAX: usize = 64;
+
+/// A path below the destination, and the innermost directories on it, so that who goes from one
+/// directory to the next need not begin at the top: a path of 2,000 directories would be walked
+/// 2,000 times.
+#[derive(Default)]
+struct Way {
+    path: Vec<u8>,
+    /// Each with the length of its path, the innermost last.
+    open: Vec<(usize, Rc<OwnedFd>)>,
+}
+
+impl Way {
+    /// Forgets what does not lead to `path`; the innermost directory left, and how much of the
+    /// path leads to it.
+    fn toward(&mut self, path: &[u8]) -> Option<(usize, Rc<OwnedFd>)> {
+        while let Some((length, directory)) = self.open.last() {
+            let leads = path.get(..*length) == self.path.get(..*length)
+                && matches!(path.get(*length), None | Some(b'/'));
+            if leads {
+                return Some((*length, Rc::clone(directory)));
+            }
+            self.open.pop();
+        }
+        None
+    }
+}
+
 /// A directory that is written to.
 pub(super) struct Destination {
     path: PathBuf,
     base: Rc<OwnedFd>,
-    /// The directory that was written to last.
-    last: RefCell<Option<(Vec<u8>, Rc<OwnedFd>)>>,
+    /// The way to the directory that was written to last.
+    way: RefCell<Way>,
     /// For names that nobody has.
     next: Cell<u64>,
 }
@@ -48,7 +77,7 @@ impl Destination {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let base = Rc::new(openat(CWD, path, flags, Mode::empty())?);
-        Ok(Self { path: path.to_owned(), base, last: RefCell::new(None), next: Cell::new(0) })
+        Ok(Self { path: path.to_owned(), base, way: RefCell::default(), next: Cell::new(0) })
     }
 
     /// As the caller called it.
@@ -126,17 +155,22 @@ impl Destination {
         if path.is_empty() {
             return Ok(Rc::clone(&self.base));
         }
-        if let Some((last, directory)) = &*self.last.borrow()
-            && last == path
-        {
-            return Ok(Rc::clone(directory));
-        }
-        let mut directory = Rc::clone(&self.base);
-        for name in path.split(|&byte| byte == b'/') {
+        let way = &mut *self.way.borrow_mut();
+        let known = way.toward(path);
+        let (mut at, mut directory) = known.unwrap_or((0, Rc::clone(&self.base)));
+        way.path = path.to_vec();
+        while at < path.len() {
+            let start = if at == 0 { 0 } else { at + 1 };
+            let rest = path.get(start..).unwrap_or_default();
+            let name = rest.split(|&byte| byte == b'/').next().unwrap_or_default();
             plain(name)?;
             directory = Rc::new(openat(&*directory, name, PASS, Mode::empty())?);
+            at = start + name.len();
+            if way.open.len() == OPEN_MAX {
+                way.open.remove(0);
+            }
+            way.open.push((at, Rc::clone(&directory)));
         }
-        *self.last.borrow_mut() = Some((path.to_vec(), Rc::clone(&directory)));
         Ok(directory)
     }
 }

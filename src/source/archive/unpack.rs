@@ -1,115 +1,39 @@
 //! Makes an archive readable in place: a compressed one, or one that comes through a pipe, is
-//! copied into a temporary file without a name. Bounded like a layer: 64 GiB, and 1,000:1 after the
-//! first 64 MiB, so that a small file cannot fill the disk (CVE-2017-14992).
+//! copied into a temporary file without a name. Bounded as a layer is, so that a small file cannot
+//! fill the disk (CVE-2017-14992).
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
-use std::path::Path;
-use std::process;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek};
+use std::os::unix::fs::FileExt as _;
 
+use crate::codec::Decoded;
 use crate::oci::Compression;
+use crate::source::Options;
+use crate::sys::tmpfile;
 
-const SIZE_LIMIT: u64 = 64 << 30;
-const RATIO_LIMIT: u64 = 1000;
-const RATIO_FREE: u64 = 64 << 20;
-/// Enough for every magic.
-const MAGIC: usize = 6;
+/// Bytes read and written at once.
+const PIECE: usize = 256 << 10;
 
 /// `file` itself when it is a regular file that is not compressed, or else a copy that is.
-pub(super) fn plain(mut file: File, folder: &Path) -> io::Result<File> {
+pub(super) fn plain(mut file: File, options: &Options) -> io::Result<File> {
     let metadata = file.metadata()?;
     if metadata.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
-    let mut magic = Vec::new();
     if metadata.is_file() {
-        let mut start = [0; MAGIC];
+        let mut start = [0; Compression::MAGIC];
         let count = file.read_at(&mut start, 0)?;
-        magic.extend_from_slice(&start[..count]);
-        if Compression::of_magic(&magic) == Compression::None {
+        if Compression::of(start.get(..count).unwrap_or_default()) == Compression::None {
             return Ok(file);
         }
         file.rewind()?;
-        magic.clear();
     }
-    (&mut file).take(MAGIC as u64).read_to_end(&mut magic)?;
-    let compression = Compression::of_magic(&magic);
-    let packed = Counted { inner: io::Cursor::new(magic).chain(file), count: 0 };
-    let mut target = nameless(folder)?;
-    copy(compression, packed, &mut target)?;
+    // All of them, or whoever looks at the first bytes would take a slow pipe for a short one.
+    let mut magic = Vec::new();
+    (&mut file).take(Compression::MAGIC as u64).read_to_end(&mut magic)?;
+    let packed = BufReader::with_capacity(PIECE, io::Cursor::new(magic).chain(file));
+    let mut target = tmpfile::unnamed(&options.temporary)?;
+    let unpacked = Decoded::new(packed, &options.limits)?;
+    io::copy(&mut BufReader::with_capacity(PIECE, unpacked), &mut target)?;
     Ok(target)
-}
-
-/// Counts what was read of the compressed file, to know the ratio.
-struct Counted<R> {
-    inner: R,
-    count: u64,
-}
-
-impl<R: Read> Read for Counted<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.count += count as u64;
-        Ok(count)
-    }
-}
-
-fn copy<R: Read>(kind: Compression, packed: Counted<R>, target: &mut File) -> io::Result<()> {
-    match kind {
-        Compression::None => pump(packed, target, |packed| packed.count),
-        Compression::Gzip => {
-            pump(flate2::read::MultiGzDecoder::new(packed), target, |d| d.get_ref().count)
-        }
-        Compression::Zstd => {
-            let mut decoder = zstd::stream::read::Decoder::new(packed)?;
-            decoder.window_log_max(27)?;
-            pump(decoder, target, |decoder| decoder.get_ref().get_ref().count)
-        }
-        Compression::Bzip2 => {
-            pump(bzip2::read::MultiBzDecoder::new(packed), target, |d| d.get_ref().count)
-        }
-        Compression::Xz => {
-            pump(liblzma::read::XzDecoder::new_multi_decoder(packed), target, |decoder| {
-                decoder.get_ref().count
-            })
-        }
-    }
-}
-
-fn pump<R: Read>(mut from: R, to: &mut File, packed: impl Fn(&R) -> u64) -> io::Result<()> {
-    let mut buffer = vec![0; 256 * 1024];
-    let mut written = 0_u64;
-    loop {
-        let count = match from.read(&mut buffer) {
-            Ok(0) => return to.flush(),
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        written += count as u64;
-        let ratio = packed(&from).saturating_mul(RATIO_LIMIT).max(RATIO_FREE);
-        if written > SIZE_LIMIT || written > ratio {
-            return Err(io::Error::other(format!(
-                "unpacks to more than the limit ({} GiB, {RATIO_LIMIT}:1)",
-                SIZE_LIMIT >> 30
-            )));
-        }
-        to.write_all(&buffer[..count])?;
-    }
-}
-
-/// A new file in `folder` that is already removed: nothing is left however the process ends.
-fn nameless(folder: &Path) -> io::Result<File> {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    loop {
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = folder.join(format!(".shale-{}-{number}", process::id()));
-        match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path) {
-            Ok(file) => return std::fs::remove_file(&path).map(|()| file),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
-    }
 }
