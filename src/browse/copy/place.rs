@@ -45,6 +45,9 @@ struct Way {
     path: Vec<u8>,
     /// Each with the length of its path, the innermost last.
     open: Vec<(usize, Rc<OwnedFd>)>,
+    /// How many were opened.
+    #[cfg(test)]
+    opened: usize,
 }
 
 impl Way {
@@ -166,6 +169,8 @@ impl Destination {
             plain(name)?;
             directory = Rc::new(openat(&*directory, name, PASS, Mode::empty())?);
             at = start + name.len();
+            #[cfg(test)]
+            (way.opened += 1);
             if way.open.len() == OPEN_MAX {
                 way.open.remove(0);
             }
@@ -320,6 +325,30 @@ mod tests {
             assert!(destination.place(name).is_err(), "{}", name.escape_ascii());
         }
         assert!(destination.place(b"...").is_ok());
+    }
+
+    /// As `cp -a` goes: down, making directories, and up again, setting their attributes.
+    #[test]
+    fn a_deep_path_is_not_walked_anew_for_every_directory() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let destination = Destination::open(dir.path()).expect("it is there");
+        let path = ["a"; 1000].join("/").into_bytes();
+        let levels = || (0..1000).map(|level| path.get(..level * 2 + 1).expect("a part"));
+        for level in levels() {
+            assert!(destination.make_directory(level, 0o755).expect("a directory"));
+        }
+        for level in levels().rev() {
+            destination.directory(level).expect("it was made");
+        }
+        let opened = destination.way.borrow().opened;
+        assert!(opened < 20_000, "{opened} directories were opened for 1,000");
+        assert!(destination.way.borrow().open.len() <= OPEN_MAX);
+        // Another way from the same start, and one that only begins alike.
+        assert!(destination.make_directory(b"a/b", 0o755).expect("a directory"));
+        assert!(destination.make_directory(b"a/b/c", 0o755).expect("a directory"));
+        assert!(destination.make_directory(b"a/bc", 0o755).expect("a directory"));
+        assert!(destination.make_directory(b"a/bc/d", 0o755).expect("a directory"));
+        assert!(dir.path().join("a/bc/d").is_dir() && !dir.path().join("a/b/d").exists());
     }
 
     #[test]

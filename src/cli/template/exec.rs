@@ -14,7 +14,7 @@ use super::value::Value;
 /// How many lists and pipelines may be open at once, each inside the one before, so that no
 /// template can exhaust the stack. What a template nests and what it calls counts together: a deep
 /// one that calls itself would multiply two bounds.
-const MAX_DEPTH: usize = 1000;
+const MAX_DEPTH: usize = 400;
 
 /// Runs the template named "" over `data`.
 pub(super) fn execute(
