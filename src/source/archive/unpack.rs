@@ -52,14 +52,15 @@ fn copy(mut from: impl Read, to: &File) -> io::Result<()> {
             Err(error) => return Err(error),
         };
         let piece = buffer.get(..count).unwrap_or_default();
-        let is_zero = |block: &&[u8]| block.iter().all(|byte| *byte == 0);
-        let blocks: Vec<&[u8]> = piece.chunks(BLOCK).collect();
-        for run in blocks.chunk_by(|one, next| is_zero(one) == is_zero(next)) {
-            let length: usize = run.iter().map(|block| block.len()).sum();
-            if !run.first().is_some_and(is_zero) {
-                to.write_all_at(&run.concat(), offset)?;
-            }
-            offset += length as u64;
+        let mut rest = piece;
+        while !rest.is_empty() {
+            let is_zero = |block: &&[u8]| block.iter().all(|byte| *byte == 0);
+            let written = rest.chunks(BLOCK).take_while(|block| !is_zero(block)).count();
+            let (bytes, after) = rest.split_at(rest.len().min(written * BLOCK));
+            to.write_all_at(bytes, offset)?;
+            let zeros = after.chunks(BLOCK).take_while(is_zero).map(<[u8]>::len).sum();
+            rest = after.get(zeros..).unwrap_or_default();
+            offset += (bytes.len() + zeros) as u64;
         }
     }
 }
