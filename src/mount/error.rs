@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::fuse::MountError;
 use crate::pull::PullError;
 use crate::store::StoreError;
+use crate::sys::limits::TooLow;
 
 /// A failed command on mounts.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,9 @@ pub enum Error {
     /// The image's tables are missing and cannot be made again.
     #[error(transparent)]
     Tables(#[from] PullError),
+    /// The caller's limits leave too little to serve.
+    #[error(transparent)]
+    Limits(#[from] TooLow),
     /// No mount shows that image.
     #[error("{image}: not mounted")]
     ImageNotMounted {
@@ -89,6 +93,7 @@ impl Error {
             }
             Self::Slow { .. } => Some("see what it waits for with `shale -v mount --foreground`"),
             Self::Store(_)
+            | Self::Limits(_)
             | Self::Tables(_)
             | Self::Fork(_)
             | Self::Server { .. }

@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::disk::{Disk, RealDisk};
 use super::draft::{self, Draft};
@@ -37,6 +37,8 @@ struct Inner {
     root: PathBuf,
     disk: Arc<dyn Disk>,
     readers: Readers,
+    /// Where records of mounts are when the store cannot be written.
+    run_dir: OnceLock<(PathBuf, PathBuf)>,
 }
 
 /// The contents of `format`.
@@ -69,7 +71,7 @@ impl Store {
     pub fn open_with(root: &Path, disk: Arc<dyn Disk>) -> Result<Self, StoreError> {
         // Absolute, because a server changes its working directory.
         let root = std::path::absolute(root).map_err(StoreError::at(root))?;
-        let store = Self { inner: Arc::new(Inner { root, disk, readers: Readers::Nobody }) };
+        let store = Self::new(root, disk, Readers::Nobody);
         match store.format()? {
             Some(Format { format: found, .. }) if found > FORMAT => {
                 let path = store.root().to_owned();
@@ -85,7 +87,11 @@ impl Store {
     /// The same store, which these others may read.
     pub(super) fn with_readers(&self, readers: Readers) -> Self {
         let (root, disk) = (self.root().to_owned(), Arc::clone(self.disk()));
-        Self { inner: Arc::new(Inner { root, disk, readers }) }
+        Self::new(root, disk, readers)
+    }
+
+    fn new(root: PathBuf, disk: Arc<dyn Disk>, readers: Readers) -> Self {
+        Self { inner: Arc::new(Inner { root, disk, readers, run_dir: OnceLock::new() }) }
     }
 
     /// Who may read it besides its owner.
@@ -100,7 +106,7 @@ impl Store {
             Err(StoreError::Damaged { .. } | StoreError::Unsafe { .. }) => {
                 let root = std::path::absolute(root).map_err(StoreError::at(root))?;
                 let (disk, readers) = (Arc::new(RealDisk), Readers::Nobody);
-                let store = Self { inner: Arc::new(Inner { root, disk, readers }) };
+                let store = Self::new(root, disk, readers);
                 let readers = store.format().ok().flatten().map(|format| format.readers);
                 store.check_owner().map(|()| store.with_readers(readers.unwrap_or_default()))
             }
@@ -126,6 +132,10 @@ impl Store {
             self.disk().sync_dir(&directory).map_err(StoreError::at(&directory))?;
         }
         Ok(())
+    }
+
+    pub(super) fn run_dir_cell(&self) -> &OnceLock<(PathBuf, PathBuf)> {
+        &self.inner.run_dir
     }
 
     pub(super) fn disk(&self) -> &Arc<dyn Disk> {

@@ -27,6 +27,7 @@
 
 mod access;
 mod blobs;
+mod discard;
 mod disk;
 mod draft;
 mod error;

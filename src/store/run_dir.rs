@@ -26,24 +26,30 @@ impl Store {
     /// one for stores that cannot be written, where that is there.
     pub fn mount_dirs(&self) -> Vec<PathBuf> {
         let (base, directory) = self.run_dir();
-        let run = is_ours(&base) && is_ours(&directory);
-        [self.mounts_dir()].into_iter().chain(run.then_some(directory)).collect()
+        let run = is_ours(base) && is_ours(directory);
+        [self.mounts_dir()].into_iter().chain(run.then(|| directory.clone())).collect()
     }
 
     /// Makes that directory; `None` where that cannot be.
     pub(super) fn make_run_dir(&self) -> Option<PathBuf> {
         let (base, directory) = self.run_dir();
-        for path in [&base, &directory] {
+        for path in [base, directory] {
             // What is there already is looked at.
             let _ = DirBuilder::new().mode(0o700).create(path);
             if !is_ours(path) {
                 return None;
             }
         }
-        Some(directory)
+        Some(directory.clone())
     }
 
-    fn run_dir(&self) -> (PathBuf, PathBuf) {
+    /// The user's directory, and the store's in it.
+    fn run_dir(&self) -> &(PathBuf, PathBuf) {
+        // Found out once: a server in its sandbox could not.
+        self.run_dir_cell().get_or_init(|| self.find_run_dir())
+    }
+
+    fn find_run_dir(&self) -> (PathBuf, PathBuf) {
         let user = rustix::process::geteuid().as_raw();
         let base = if process::is_real_root() {
             PathBuf::from("/run/shale")
