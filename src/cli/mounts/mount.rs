@@ -20,7 +20,7 @@ use crate::tree::MergeError;
 
 /// `shale mount`
 pub fn mount(context: &mut Context, args: &Mount) -> Result<(), Error> {
-    let mut options = options::parse(&args.options)?;
+    let mut options = options::parse_all(&args.options)?;
     options.require_sandbox = args.require_sandbox;
     if args.supervise && options.auto_unmount {
         return Err(Error::usage("--supervise: -o auto_unmount would unmount instead"));
