@@ -4,7 +4,7 @@
 //! was looked at last, which is not always the one a reader would blame, so [`State::at`] is set
 //! exactly where Go sets it. Nothing is written anywhere but to the string that is returned.
 
-use super::call::Functions;
+use super::functions::Functions;
 use super::literal::quote;
 use super::node::{Branch, Command, Invocation, Node, Operand, Pipe, Term};
 use super::parse::Templates;
