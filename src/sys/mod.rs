@@ -16,5 +16,6 @@ pub mod sandbox;
 mod seccomp;
 pub mod secret;
 pub mod signal;
+pub mod tmpfile;
 pub mod worker;
 pub mod zlib;
