@@ -12,10 +12,10 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::elf;
-use crate::images::{TestImage, TestLayer};
-use crate::program::Bench;
-use crate::require::has;
+use crate::support::elf;
+use crate::support::images::{TestImage, TestLayer};
+use crate::support::program::Bench;
+use crate::support::require::has;
 
 pub const IMAGE: &str = "docker.io/library/inside:1";
 
