@@ -13,8 +13,10 @@ use rustix::process::{DumpableBehavior, Gid, Uid};
 use rustix::thread::UnshareFlags;
 
 use super::command::Command;
+use super::identity::Identities;
 use super::place::{Kind, PlaceError, Root};
 use super::rights::Rights;
+use super::stdio;
 use super::user::User;
 use crate::sys::exec::exec;
 use crate::sys::namespace;
@@ -26,20 +28,20 @@ const NOT_FOUND: u8 = 127;
 /// Why there is no command: the exit code, and what to say.
 pub(super) type Failure = (u8, String);
 
-/// Becomes `user` and then the command. Returns only when that fails. `limited`: the user namespace
-/// has one user. `architecture` is the image's, for the explanation.
+/// Becomes `user`, one of `identities`, and then the command. Returns only when that fails.
+/// `architecture` is the image's, for the explanation.
 pub(super) fn execute(
     command: &Command,
     user: &User,
-    limited: bool,
+    identities: &Identities,
     rights: &Rights,
     architecture: &str,
 ) -> Failure {
     let directory = &command.working_dir;
     // Docker makes a missing working directory, as root.
     let made = make_directory(Path::new(directory));
-    let become_user = if limited { become_only_user } else { become_one_of_many };
-    if let Err(error) = become_user(user, rights) {
+    stdio::hand_over(user.uid);
+    if let Err(error) = become_user(user, identities, rights) {
         return (NOT_EXECUTABLE, format!("user {}: {error}", user.uid));
     }
     let here = match made.and_then(|()| enter_directory(Path::new(directory))) {
@@ -142,10 +144,20 @@ fn explain(path: &Path, error: &io::Error, architecture: &str) -> String {
     }
 }
 
-fn become_one_of_many(user: &User, rights: &Rights) -> io::Result<()> {
+fn become_user(user: &User, identities: &Identities, rights: &Rights) -> io::Result<()> {
+    match identities.is_single() {
+        true => become_only_user(user, rights),
+        false => become_one_of_many(user, identities.setgroups, rights),
+    }
+}
+
+/// Without leave to change the supplementary groups, the caller's stay.
+fn become_one_of_many(user: &User, setgroups: bool, rights: &Rights) -> io::Result<()> {
     rights.bind()?;
-    let groups: Vec<Gid> = user.groups.iter().map(|&gid| Gid::from_raw(gid)).collect();
-    rustix::thread::set_thread_groups(&groups)?;
+    if setgroups {
+        let groups: Vec<Gid> = user.groups.iter().map(|&gid| Gid::from_raw(gid)).collect();
+        rustix::thread::set_thread_groups(&groups)?;
+    }
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     rustix::thread::set_thread_res_gid(gid, gid, gid)?;
     rustix::thread::set_thread_res_uid(uid, uid, uid)?;

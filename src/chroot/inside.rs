@@ -13,7 +13,9 @@ use rustix::fs::{FileType, OFlags};
 use rustix::process::Pid;
 use rustix::thread::UnshareFlags;
 
+use super::identity::Identities;
 use super::place::{self, Root};
+use super::terminal::{Events, Terminal};
 use super::{Request, command, execute, init, pid, root, user};
 use crate::store::StoredImage;
 use crate::sys::message::Message;
@@ -34,18 +36,21 @@ pub(super) struct Inside<'a> {
     pub(super) scratch: &'a Path,
     pub(super) keep: Option<&'a Path>,
     pub(super) signals: &'a Blocked,
+    pub(super) terminal: &'a Terminal,
     pub(super) guardian: &'a Guardian,
     pub(super) unprivileged: bool,
-    pub(super) limited: bool,
+    pub(super) identities: &'a Identities,
 }
 
 impl Inside<'_> {
     /// Process 1: builds the root, starts the command, waits, tidies up. What fails before the command
-    /// runs is left in `report`.
-    pub(super) fn init(&self, report: &Message) -> u8 {
+    /// runs is left in `report`; what happens to the command then is told through `events`.
+    pub(super) fn init(&self, report: &Message, events: &Events) -> u8 {
         match self.start(report) {
             Ok((command, root)) => {
-                let code = init::supervise(command, None, self.signals).unwrap_or(FAILED);
+                let has_group = self.terminal.lends();
+                let init = init::Init { command, signals: self.signals, events, has_group };
+                let code = init.run().unwrap_or(FAILED);
                 if self.keep.is_some() && end_all_others().is_ok() {
                     // What is left is empty, and not open to others.
                     let _ = root.clear();
@@ -62,22 +67,25 @@ impl Inside<'_> {
     fn start(&self, report: &Message) -> Result<(Pid, root::Assembled), String> {
         let text = |error: &dyn std::error::Error| error.to_string();
         self.guardian.bind().map_err(|error| text(&error))?;
+        self.terminal.enter().map_err(|error| text(&error))?;
         close_all_but_stdio().map_err(|error| text(&error))?;
         secret::leave_keyring();
         // pivot_root moves every process of a mount namespace: the server's must not be ours.
         namespace::leave(UnshareFlags::NEWNS).map_err(|error| text(&error))?;
-        let hostname = self.image.short_id();
+        let wishes = &self.request.wishes;
+        let hostname = wishes.hostname.clone().unwrap_or_else(|| self.image.short_id());
         let root = root::enter(&root::Plan {
             scratch: self.scratch,
             keep: self.keep,
             volumes: &self.request.volumes,
+            tmpfs: &self.request.tmpfs,
             read_only: self.request.read_only,
             unprivileged: self.unprivileged,
             hostname: &hostname,
             rights: &self.request.rights,
         })
         .map_err(|error| text(&error))?;
-        let (user, command) = self.resolve(&hostname, &root).map_err(|error| text(&error))?;
+        let (user, command) = self.resolve(&hostname, &root)?;
         // After the last look at a variable, and before anybody else is in the namespace.
         secret::forget_environment().map_err(|error| text(&error))?;
         let child = fork_child(|| {
@@ -87,7 +95,7 @@ impl Inside<'_> {
             let architecture = &self.image.config.architecture;
             let rights = &self.request.rights;
             let (code, message) =
-                execute::execute(&command, &user, self.limited, rights, architecture);
+                execute::execute(&command, &user, self.identities, rights, architecture);
             report.put(&message);
             code
         });
@@ -99,7 +107,7 @@ impl Inside<'_> {
         &self,
         hostname: &str,
         root: &root::Assembled,
-    ) -> Result<(user::User, command::Command), user::UserError> {
+    ) -> Result<(user::User, command::Command), String> {
         let config = &self.image.config.config;
         let defaults = command::Defaults {
             env: config.env.clone(),
@@ -110,11 +118,12 @@ impl Inside<'_> {
         };
         let wishes = &self.request.wishes;
         let wanted = wishes.user.as_deref().unwrap_or(&defaults.user);
-        let user = user::resolve(
-            wanted,
-            &accounts(root, Path::new("/etc/passwd")),
-            &accounts(root, Path::new("/etc/group")),
-        )?;
+        let text = |error: user::UserError| error.to_string();
+        let passwd = accounts(root, Path::new("/etc/passwd"));
+        let group = accounts(root, Path::new("/etc/group"));
+        let mut user = user::resolve(wanted, &passwd, &group).map_err(text)?;
+        user::add_groups(&mut user, &wishes.groups, &group).map_err(text)?;
+        self.identities.check(wanted, &user, !wishes.groups.is_empty())?;
         let command =
             command::compose(&defaults, wishes, &user, hostname, |name| std::env::var(name).ok());
         Ok((user, command))

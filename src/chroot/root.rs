@@ -21,6 +21,7 @@ use rustix::mount::{
 use super::place::{self, Kind, Made, Root};
 use super::rights::Rights;
 use super::stage::{self, Staged};
+use super::tmpfs::Tmpfs;
 use super::volume::{self, Volume, VolumeFault};
 
 /// What files are made with unless the command says otherwise.
@@ -35,6 +36,8 @@ pub struct Plan<'a> {
     pub keep: Option<&'a Path>,
     /// Host paths to show.
     pub volumes: &'a [Volume],
+    /// Directories in memory.
+    pub tmpfs: &'a [Tmpfs],
     /// Whether the whole root refuses writes.
     pub read_only: bool,
     /// In a user namespace overlay may use only `user.*` attributes.
@@ -112,7 +115,8 @@ pub(super) fn enter(plan: &Plan<'_>) -> Result<Assembled, RootError> {
     rustix::process::umask(Mode::empty());
     let directories = stage::directories(plan)?;
     let files = stage::files(plan)?;
-    let volumes = volume::clone_all(plan.volumes, plan.rights, plan.unprivileged)?;
+    let mut volumes = volume::clone_all(plan.volumes, plan.rights, plan.unprivileged)?;
+    volumes.append(&mut stage::memory(plan)?);
 
     mount_overlay(plan)?;
     become_root_directory().at("pivot_root into", plan.scratch)?;
@@ -191,9 +195,10 @@ fn mount_overlay(plan: &Plan<'_>) -> Result<(), RootError> {
         make_directory(directory, mode)?;
     }
     // An index would bind the kept layer to this one mount of the image, which never comes again.
+    // With xino every file has the device number of the root: `du -x` and `df FILE` go by it.
     let own_xattrs = if plan.unprivileged { ",userxattr" } else { "" };
     let options = format!(
-        "lowerdir=lower,upperdir={},workdir={},index=off{own_xattrs}",
+        "lowerdir=lower,upperdir={},workdir={},index=off,xino=on{own_xattrs}",
         upper.display(),
         work.display()
     );

@@ -16,8 +16,10 @@ use rustix::mount::{self, MountFlags};
 use crate::sys::mount_attributes::{self, Attributes};
 
 use super::mask;
+use super::place::Kind;
 use super::root::{At, Plan, RootError, make_directory};
-use super::volume::clone_tree;
+use super::tmpfs::Tmpfs;
+use super::volume::{Cloned, clone_tree};
 
 /// Device nodes that every program may expect.
 const DEVICES: [(&str, u32, u32); 6] = [
@@ -52,6 +54,20 @@ pub(super) fn directories(plan: &Plan<'_>) -> Result<Vec<Staged>, RootError> {
     let sys = system("sysfs", "/sys", locked, plan, mask::sys)?;
     let dev = Staged { tree: devices(plan)?, place: "/dev".into() };
     Ok(vec![proc, sys, dev])
+}
+
+/// The directories in memory that were asked for.
+pub(super) fn memory<'a>(plan: &Plan<'a>) -> Result<Vec<Cloned<'a>>, RootError> {
+    let mut staged = Vec::new();
+    for (number, Tmpfs { inside, flags, options }) in plan.tmpfs.iter().enumerate() {
+        let stage = plan.scratch.join(format!("tmpfs{number}"));
+        make_directory(&stage, 0o755)?;
+        mount::mount("tmpfs", &stage, "tmpfs", *flags, options.as_c_str())
+            .at("mount tmpfs for", inside)?;
+        let (tree, kind, host) = (clone_tree(&stage)?, Kind::Directory, Path::new("tmpfs"));
+        staged.push(Cloned { tree, kind, host, inside });
+    }
+    Ok(staged)
 }
 
 /// A kernel file system of this namespace's own. A nested container may not have it: then the

@@ -81,6 +81,20 @@ pub fn resolve(wanted: &str, passwd: &[u8], group: &[u8]) -> Result<User, UserEr
     Ok(User { uid, gid: default_gid, groups: supplementary, home })
 }
 
+/// Adds groups (names, or numbers) to those that `user` is in.
+///
+/// # Errors
+/// A name that is not in the image's /etc/group.
+pub fn add_groups(user: &mut User, wanted: &[String], group: &[u8]) -> Result<(), UserError> {
+    for name in wanted {
+        let gid = find_group(name, group)?;
+        if !user.groups.contains(&gid) {
+            user.groups.push(gid);
+        }
+    }
+    Ok(())
+}
+
 fn find_group(name: &str, group: &[u8]) -> Result<u32, UserError> {
     if is_number(name) {
         return number("group", name);
@@ -160,6 +174,16 @@ mod tests {
         assert_eq!(who("4242"), Ok((4242, 0, vec![0], "/".into())));
         assert_eq!(who("4242:43"), Ok((4242, 43, vec![43], "/".into())));
         assert_eq!(who("nohome"), Ok((7, 7, vec![7], "/".into())));
+    }
+
+    #[test]
+    fn further_groups_are_added_once() {
+        let mut user = resolve("app", PASSWD, GROUP).expect("it is there");
+        let wanted = ["video", "77", "root"].map(str::to_owned);
+        assert_eq!(add_groups(&mut user, &wanted, GROUP), Ok(()));
+        assert_eq!(user.groups, [1001, 10, 44, 77, 0]);
+        let error = add_groups(&mut user, &["none".to_owned()], GROUP);
+        assert_eq!(error, Err(UserError::UnknownGroup("none".into())));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Directories and files of the host that a command sees.
 //!
-//! They are cloned as detached mounts before anything of the image is looked at, and attached in the
-//! order of their depth, so that one may lie in another whatever the order of the command line.
+//! They are cloned as detached mounts before anything of the image is looked at, and attached,
+//! together with the directories in memory, in the order of their depth, so that one may lie in
+//! another whatever the order of the command line.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -63,28 +64,29 @@ impl From<rustix::io::Errno> for VolumeFault {
 
 /// A volume on its way.
 pub(super) struct Cloned<'a> {
-    tree: OwnedFd,
-    kind: Kind,
-    volume: &'a Volume,
+    pub(super) tree: OwnedFd,
+    pub(super) kind: Kind,
+    /// What it is, for messages.
+    pub(super) host: &'a Path,
+    pub(super) inside: &'a Path,
 }
 
-/// Clones the volumes, sorted by depth. Set-user-ID bits have no effect on root's, and device nodes
+/// Clones the volumes. Set-user-ID bits have no effect on root's, and device nodes
 /// neither but a node that is itself the volume, unless `rights` say otherwise.
 pub(super) fn clone_all<'a>(
     volumes: &'a [Volume],
     rights: &Rights,
     unprivileged: bool,
 ) -> Result<Vec<Cloned<'a>>, RootError> {
-    let mut sorted: Vec<&Volume> = volumes.iter().collect();
-    sorted.sort_by_key(|volume| volume.inside.components().count());
     let mut cloned = Vec::new();
-    for volume in sorted {
+    for volume in volumes {
         if volume
             .host
             .symlink_metadata()
             .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
         {
-            return Err(fault(volume, VolumeFault::Missing(volume.host.clone())));
+            let why = VolumeFault::Missing(volume.host.clone());
+            return Err(fault(&volume.host, &volume.inside, why));
         }
         let tree = clone_tree(&volume.host)?;
         let found = place::kind_of(&tree).at("look at", &volume.host)?;
@@ -97,7 +99,7 @@ pub(super) fn clone_all<'a>(
         };
         mount_attributes::add(&tree, attributes).at("set the attributes of", &volume.host)?;
         let kind = if found == FileType::Directory { Kind::Directory } else { Kind::File };
-        cloned.push(Cloned { tree, kind, volume });
+        cloned.push(Cloned { tree, kind, host: &volume.host, inside: &volume.inside });
     }
     Ok(cloned)
 }
@@ -113,25 +115,26 @@ pub(super) fn clone_tree(path: &Path) -> Result<OwnedFd, RootError> {
 /// Attaches them; what was made for that, and the numbers of their mounts, are added to the lists.
 pub(super) fn attach_all(
     root: &Root,
-    volumes: Vec<Cloned<'_>>,
+    mut volumes: Vec<Cloned<'_>>,
     made: &mut Vec<Made>,
     mounts: &mut Vec<u64>,
 ) -> Result<(), RootError> {
+    volumes.sort_by_key(|volume| volume.inside.components().count());
     let mut taken: Vec<PathBuf> = Vec::new();
-    for Cloned { tree, kind, volume } in volumes {
+    for Cloned { tree, kind, host, inside } in volumes {
         mounts.extend(place::mount_of(&tree));
-        let place = root.make_if(&volume.inside, kind, |path| check_path(path, &taken));
-        let mut place = place.map_err(|why| fault(volume, why))?;
+        let place = root.make_if(inside, kind, |path| check_path(path, &taken));
+        let mut place = place.map_err(|why| fault(host, inside, why))?;
         made.append(&mut place.made);
         let attached = check_kind(kind, &place.fd).and_then(|()| Ok(attach(&tree, &place.fd)?));
-        attached.map_err(|why| fault(volume, why))?;
+        attached.map_err(|why| fault(host, inside, why))?;
         taken.push(place.path);
     }
     Ok(())
 }
 
-fn fault(volume: &Volume, why: VolumeFault) -> RootError {
-    RootError::Volume { host: volume.host.clone(), inside: volume.inside.clone(), why }
+fn fault(host: &Path, inside: &Path, why: VolumeFault) -> RootError {
+    RootError::Volume { host: host.to_owned(), inside: inside.to_owned(), why }
 }
 
 fn check_path(path: &Path, taken: &[PathBuf]) -> Result<(), VolumeFault> {

@@ -4,12 +4,12 @@ use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::args::Global;
-use super::error::Error;
-use super::local;
-use super::output::Output;
-use super::suggest::explain;
-use crate::oci::ImageName;
+use crate::cli::args::Global;
+use crate::cli::error::Error;
+use crate::cli::error::suggest::explain;
+use crate::cli::local;
+use crate::cli::terminal::Output;
+use crate::oci::{ImageName, Reference};
 use crate::store::{Store, StoredImage};
 use crate::sys::process;
 
@@ -32,7 +32,7 @@ impl Context {
             out: Output::new(global.color, global.quiet),
             quiet: global.quiet,
             verbose: global.verbose,
-            root: global.root.clone().or_else(|| std::env::var_os("SHALE_ROOT").map(Into::into)),
+            root: global.root.clone().or_else(root_of_environment),
             store: None,
         }
     }
@@ -82,6 +82,11 @@ pub fn stored_name(text: &str) -> String {
     }
 }
 
+/// Where the store is if `$SHALE_ROOT` says; empty, it says nothing.
+pub fn root_of_environment() -> Option<PathBuf> {
+    std::env::var_os("SHALE_ROOT").filter(|root| !root.is_empty()).map(Into::into)
+}
+
 /// Where the store is when nobody says: with the user's data, for root with the system's.
 pub fn default_root() -> Option<PathBuf> {
     if process::is_real_root() {
@@ -92,4 +97,9 @@ pub fn default_root() -> Option<PathBuf> {
     let data = absolute("XDG_DATA_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(Path::new(".local/share"))))?;
     Some(data.join("shale"))
+}
+
+/// The short form of a full reference.
+pub fn familiar(name: &str) -> String {
+    name.parse::<Reference>().map_or_else(|_| name.to_owned(), |name| name.familiar())
 }

@@ -211,6 +211,13 @@ pub fn readable_within(fd: impl AsFd, limit: Duration) -> io::Result<bool> {
     }
 }
 
+/// The process group of this process; `None` when its leader is outside of this PID namespace and
+/// the group has no number here.
+pub fn own_group() -> Option<Pid> {
+    // SAFETY: the call cannot fail and touches no memory.
+    Pid::from_raw(unsafe { libc::getpgrp() })
+}
+
 /// How many [`NoCoreFile`]s there are, and what the process was before the first.
 static NO_CORE_FILE: Mutex<(usize, DumpableBehavior)> = Mutex::new((0, DumpableBehavior::Dumpable));
 

@@ -22,6 +22,8 @@ pub mod replay;
 pub mod require;
 pub mod resolve;
 pub mod sample;
+pub mod shells;
 pub mod streams;
 pub mod tar_account;
+pub mod tmux;
 pub mod tree_compare;

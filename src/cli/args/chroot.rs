@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use clap::{Arg, Args, Subcommand};
 
 use super::Wanted;
-use crate::chroot::{Capabilities, Volume};
+use crate::chroot::{Capabilities, Tmpfs, Volume};
 
 /// `shale chroot`
 #[derive(Debug, Args)]
@@ -38,18 +38,33 @@ pub struct Chroot {
     /// Command and arguments [default: the image's Entrypoint and Cmd, or /bin/sh]
     #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
     pub command: Vec<String>,
+    /// Run this instead of the image's Entrypoint and Cmd, COMMAND being its arguments
+    #[arg(long, value_name = "PROGRAM")]
+    pub entrypoint: Option<String>,
     /// Set a variable, or pass the caller's on
     #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = variable)]
     pub env: Vec<String>,
-    /// The directory to run in [default: the image's WorkingDir]
+    /// Set the variables of a file, one a line; --env comes after
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub env_file: Vec<PathBuf>,
+    /// The directory to run in, made when missing [default: the image's WorkingDir]
     #[arg(short, long, value_name = "DIR", value_parser = absolute)]
     pub workdir: Option<String>,
     /// The user to run as, and the group [default: the image's User]
     #[arg(short, long, value_name = "USER[:GROUP]")]
     pub user: Option<String>,
+    /// A further group of the user
+    #[arg(long, value_name = "GROUP")]
+    pub group_add: Vec<String>,
+    /// The name that the machine has inside [default: the image's short ID]
+    #[arg(long, value_name = "NAME", value_parser = hostname)]
+    pub hostname: Option<String>,
     /// Show a directory or file of this machine inside
     #[arg(short = 'v', long, value_name = "HOST:DIR[:ro]", value_parser = volume)]
     pub volume: Vec<Volume>,
+    /// An empty directory in memory; OPTIONS are tmpfs's: size=64m,mode=755,exec
+    #[arg(long, value_name = "DIR[:OPTIONS]", value_parser = tmpfs)]
+    pub tmpfs: Vec<Tmpfs>,
     /// Refuse writes
     #[arg(long, conflicts_with = "keep")]
     pub read_only: bool,
@@ -77,6 +92,23 @@ pub struct Chroot {
     /// `host` or `none`
     #[arg(long, value_name = "NETWORK", default_value = "host", value_parser = ["host", "none"])]
     pub net: String,
+    /// What changes nothing.
+    #[command(flatten)]
+    pub habits: Habits,
+}
+
+/// Options that people's fingers give, and that change nothing.
+#[derive(Debug, Args)]
+pub struct Habits {
+    /// Taken as docker's: standard input is always the caller's
+    #[arg(short, long)]
+    pub interactive: bool,
+    /// Taken as docker's: the caller's terminal is always the command's
+    #[arg(short, long)]
+    pub tty: bool,
+    /// Taken as docker's: nothing is left in any case
+    #[arg(long)]
+    pub rm: bool,
 }
 
 /// `shale keep`
@@ -111,6 +143,15 @@ pub(super) fn verbose() -> Arg {
     arg.help_heading("Global options").help("Say more: log what is done (twice: in detail)")
 }
 
+/// What sethostname(2) takes and every program can print.
+fn hostname(text: &str) -> Result<String, String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    match (1..=64).contains(&text.len()) && text.bytes().all(is_plain) {
+        true => Ok(text.to_owned()),
+        false => Err("1 to 64 letters, digits, dots, dashes and underscores".to_owned()),
+    }
+}
+
 /// `NAME` or `NAME=VALUE`.
 fn variable(text: &str) -> Result<String, String> {
     match text.split('=').next() {
@@ -126,6 +167,22 @@ fn absolute(text: &str) -> Result<String, String> {
     }
 }
 
+fn tmpfs(text: &str) -> Result<Tmpfs, String> {
+    let (inside, options) = text.split_once(':').unwrap_or((text, ""));
+    if !Path::new(inside).is_absolute() {
+        return Err(format!("{inside}: not an absolute directory"));
+    }
+    below_root(inside)?;
+    Tmpfs::new(inside.into(), options)
+}
+
+fn below_root(inside: &str) -> Result<(), String> {
+    match Path::new(inside).components().all(|part| part == Component::RootDir) {
+        true => Err("/ is the image itself; choose a directory below it".to_owned()),
+        false => Ok(()),
+    }
+}
+
 fn volume(text: &str) -> Result<Volume, String> {
     let (rest, read_only) = match text.strip_suffix(":ro") {
         Some(rest) => (rest, true),
@@ -138,9 +195,7 @@ fn volume(text: &str) -> Result<Volume, String> {
     if !Path::new(inside).is_absolute() {
         return Err(format!("{inside}: neither an absolute DIR nor `ro` or `rw`"));
     }
-    if Path::new(inside).components().all(|part| part == Component::RootDir) {
-        return Err("/ is the image itself; choose a directory below it".to_owned());
-    }
+    below_root(inside)?;
     Ok(Volume { host: host.into(), inside: inside.into(), read_only })
 }
 

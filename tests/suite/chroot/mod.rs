@@ -2,8 +2,15 @@
 
 mod apart;
 mod attack;
+mod docker;
 mod image;
+mod job;
+mod limits;
+mod namespace;
 mod pty;
 mod rights;
 mod run;
+mod server;
+mod shells;
+mod stdio;
 mod user;
