@@ -50,7 +50,8 @@ fn the_callers_job_stops_goes_on_and_ends_with_the_command() {
     screen.line("line");
     screen.wait("got=line");
     // In the background it does not get the terminal, until it is taken to the foreground.
-    screen.line(&format!("{chroot} sh -c 'read y; echo he''ard=$y' &"));
+    // (dash reads at once; busybox would wait until there is something to read.)
+    screen.line(&format!("{chroot} dash -c 'read y; echo he''ard=$y' &"));
     screen.line("until jobs | grep -q Stopped; do sleep 0.02; done; echo wait''ing");
     screen.wait("waiting");
     screen.line("fg");
