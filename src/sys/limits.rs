@@ -58,7 +58,7 @@ impl Raised {
     pub fn undo(&self) {
         for (resource, before) in &self.0 {
             // To lower a limit is always allowed.
-            let _ = setrlimit(*resource, before.clone());
+            let _ = setrlimit(*resource, *before);
         }
     }
 }
