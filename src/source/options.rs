@@ -3,18 +3,22 @@
 //! [`Options::default`] looks at nothing outside; [`Options::from_environment`] is what the command
 //! uses. Nothing below this file reads an environment variable.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::clock::{Clock, SystemClock};
+use super::lookup::{Lookup, SystemLookup};
 
 /// How to reach sources.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Registries that are not on loopback may be asked over plain http.
+    /// Registries that are not on loopback may be asked over plain http, without credentials.
     pub plain_http: bool,
+    /// Credentials may be sent over plain http to other machines too.
+    pub plain_credentials: bool,
     /// Certificates are not checked.
     pub insecure: bool,
     /// Foreign layers are fetched from the URLs in the manifest.
@@ -34,6 +38,10 @@ pub struct Options {
     pub temporary: PathBuf,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Names of hosts.
+    pub lookup: Arc<dyn Lookup>,
+    /// Credential files that cannot be read and were warned of: each once.
+    pub warned: Arc<Mutex<HashSet<PathBuf>>>,
 }
 
 /// Proxies by the scheme of what is asked for.
@@ -52,7 +60,7 @@ pub struct Proxies {
 pub struct Timeouts {
     /// Looking up a name; and making a connection, TLS included.
     pub connect: Duration,
-    /// The silence after which a connection counts as dead.
+    /// The silence after which a connection counts as dead. After half of it a line is logged.
     pub silence: Duration,
 }
 
@@ -60,6 +68,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             plain_http: false,
+            plain_credentials: false,
             insecure: false,
             foreign_layers: false,
             certs_dirs: Vec::new(),
@@ -72,6 +81,8 @@ impl Default for Options {
             hub: "https://index.docker.io".to_owned(),
             temporary: PathBuf::from("/var/tmp"),
             clock: Arc::new(SystemClock::default()),
+            lookup: Arc::new(SystemLookup),
+            warned: Arc::default(),
         }
     }
 }

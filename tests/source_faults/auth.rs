@@ -299,6 +299,24 @@ fn tokens_that_are_none() {
 }
 
 #[test]
+fn what_is_wrong_with_a_token_is_said() {
+    let errors = r#"{"errors":[{"code":"DENIED","message":"try later"}]}"#;
+    for (body, words) in [
+        (r#"{"token":"t","expires_in":"300"}"#, "its \"expires_in\" is a text and no number"),
+        (r#"{"token":"t","expires_in":[300]}"#, "its \"expires_in\" is a list and no number"),
+        (r#"{"token":7}"#, "its \"token\" is a number and no text"),
+        (r#"{"access_token":{"x":"hunter2"}}"#, "its \"access_token\" is an object and no text"),
+        (errors, "an error with status 200: DENIED: try later"),
+        ("<!DOCTYPE html><p>hunter2", "HTML"),
+    ] {
+        let (error, text, requests) = refused(token(body));
+        assert!(matches!(error, RegistryError::Token { .. }), "{body}: {text}");
+        assert!(text.contains(words), "{body}: {text}");
+        assert_eq!(requests, 2);
+    }
+}
+
+#[test]
 fn strange_lives_of_tokens() {
     for life in ["-5", "0", "1e300", "0.5", "99999999999999999999", "null"] {
         let body = format!(r#"{{"token":"t","expires_in":{life}}}"#);

@@ -10,6 +10,7 @@ mod figures;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod addresses;
 mod auth;
 mod blobs;
 mod documents;

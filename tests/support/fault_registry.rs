@@ -67,6 +67,9 @@ pub enum Ending {
     Stall(usize),
     /// One byte for each second of the clock.
     Trickle(Arc<FakeClock>),
+    /// Instead of the body so many bytes, and then the others again and again, each after a second of
+    /// the clock, until the client has enough of it.
+    Drip(Vec<u8>, Vec<u8>, Arc<FakeClock>),
 }
 
 /// An answer.
@@ -80,12 +83,17 @@ pub struct Reply {
     pub ending: Ending,
     /// Sent instead of everything else.
     pub raw: Option<Vec<u8>>,
+    /// Sent before everything else.
+    pub interim: Vec<u8>,
+    /// Sent again and again, each after a second of the clock, instead of everything.
+    pub raw_drip: Option<(Vec<u8>, Arc<FakeClock>)>,
 }
 
 impl Reply {
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
         let (headers, body) = (Vec::new(), body.into());
-        Self { status, headers, body, length: None, ending: Ending::Whole, raw: None }
+        let (length, ending, raw, interim) = (None, Ending::Whole, None, Vec::new());
+        Self { status, headers, body, length, ending, raw, interim, raw_drip: None }
     }
 
     /// Bytes that need not be HTTP; then the connection is closed.
@@ -110,6 +118,12 @@ impl Reply {
         self
     }
 
+    /// After interim answers, as they are sent.
+    #[must_use]
+    pub fn after(self, interim: impl Into<Vec<u8>>) -> Self {
+        Self { interim: interim.into(), ..self }
+    }
+
     #[must_use]
     pub fn ending(self, ending: Ending) -> Self {
         Self { ending, ..self }
@@ -127,6 +141,8 @@ struct Shared {
     fault: Box<Fault>,
     image: Image,
     requests: Mutex<Vec<Request>>,
+    /// How many of them there were, by method and path.
+    counts: Mutex<HashMap<String, usize>>,
     /// How many requests there were when the faults ended.
     healed: Mutex<Option<usize>>,
     closing: AtomicBool,
@@ -145,12 +161,22 @@ impl FaultRegistry {
         image: &Image,
         fault: impl Fn(&Request) -> Option<Reply> + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::start_at("127.0.0.1:0", image, fault)
+    }
+
+    /// The same at an address of this machine.
+    pub fn start_at(
+        address: &str,
+        image: &Image,
+        fault: impl Fn(&Request) -> Option<Reply> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).expect("a free port");
         let address = listener.local_addr().expect("bound");
         let shared = Arc::new(Shared {
             fault: Box::new(fault),
             image: image.clone(),
             requests: Mutex::default(),
+            counts: Mutex::default(),
             healed: Mutex::default(),
             closing: AtomicBool::new(false),
         });
@@ -220,12 +246,12 @@ fn serve(stream: &TcpStream, shared: &Shared) {
         }
         request.through.clone_from(&through);
         {
-            let mut seen = shared.requests.lock().expect("no test panics here");
-            let same = |earlier: &&Request| {
-                (&earlier.method, earlier.path()) == (&request.method, request.path())
-            };
-            request.earlier = seen.iter().filter(same).count();
-            seen.push(request.clone());
+            let key = format!("{} {}", request.method, request.path());
+            let mut counts = shared.counts.lock().expect("no test panics here");
+            let count = counts.entry(key).or_default();
+            request.earlier = *count;
+            *count += 1;
+            shared.requests.lock().expect("no test panics here").push(request.clone());
         }
         let healed = shared.healed.lock().expect("no test panics here").is_some();
         let fault = if healed { None } else { (shared.fault)(&request) };
@@ -298,6 +324,12 @@ fn send(mut stream: &TcpStream, request: &Request, reply: &Reply) -> bool {
         let _ = stream.shutdown(Shutdown::Both);
         return false;
     }
+    if let Some((again, clock)) = &reply.raw_drip {
+        return drip(stream, b"", again, clock);
+    }
+    if stream.write_all(&reply.interim).is_err() {
+        return false;
+    }
     let mut head = format!("HTTP/1.1 {} Whatever\r\n", reply.status);
     let mut names: HashMap<String, ()> = HashMap::new();
     for (name, value) in &reply.headers {
@@ -322,6 +354,7 @@ fn send(mut stream: &TcpStream, request: &Request, reply: &Reply) -> bool {
         Ending::Whole if chunked => send_chunks(stream, &reply.body),
         Ending::Whole => stream.write_all(&reply.body).is_ok(),
         Ending::Trickle(clock) => trickle(stream, &reply.body, clock),
+        Ending::Drip(first, again, clock) => drip(stream, first, again, clock),
         Ending::Close(count) => {
             let _ = stream.write_all(&reply.body[..*count]);
             let _ = stream.shutdown(Shutdown::Both);
@@ -352,6 +385,21 @@ fn send_chunks(mut stream: &TcpStream, body: &[u8]) -> bool {
     }
     text.extend_from_slice(b"0\r\n\r\n");
     stream.write_all(&text).is_ok()
+}
+
+/// An hour of it is more than anybody may take.
+fn drip(mut stream: &TcpStream, first: &[u8], again: &[u8], clock: &FakeClock) -> bool {
+    if stream.write_all(first).is_err() {
+        return false;
+    }
+    for _ in 0..3600 {
+        clock.advance(Duration::from_secs(1));
+        if stream.write_all(again).is_err() {
+            break;
+        }
+    }
+    let _ = stream.shutdown(Shutdown::Both);
+    false
 }
 
 fn trickle(mut stream: &TcpStream, body: &[u8], clock: &FakeClock) -> bool {

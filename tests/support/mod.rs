@@ -4,7 +4,10 @@
 
 pub mod certificates;
 pub mod fake_clock;
+pub mod fake_names;
 pub mod fault_registry;
 pub mod image;
+pub mod log_lines;
+pub mod net_namespace;
 pub mod real_registry;
 pub mod resolve;

@@ -5,9 +5,11 @@
 //! query out, because the queries of storage servers are signatures that work like passwords.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 
 use ureq::http::Uri;
+
+use super::address::{Reach, Zone, zone};
 
 /// Who is talked to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -33,6 +35,9 @@ pub(super) struct Url {
 /// Why a text is no URL that can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
+    /// Nothing at all.
+    #[error("it is empty")]
+    Empty,
     /// Bad characters, no host, a bad port.
     #[error("not a URL")]
     Malformed,
@@ -69,62 +74,82 @@ impl Origin {
     pub(super) fn is_loopback(&self) -> bool {
         self.host == "localhost"
             || self.host.ends_with(".localhost")
-            || self.address().is_some_and(|address| address.is_loopback())
+            || spelled_plainly(&self.host)
+                .is_some_and(|address| zone(address) == Zone::Loopback && !address.is_unspecified())
     }
 
-    /// Whether the host is an address (or a name for one) that is not in the public Internet. Names
-    /// are not looked up: a registry of a company may well have private addresses.
-    pub(super) fn is_private(&self) -> bool {
-        match self.address() {
-            Some(address) => is_private(address),
-            // The C library takes `127.1` and `0x7f000001` for addresses too.
-            None => self.is_loopback() || ends_in_a_number(&self.host),
+    /// Where the host is, as far as its spelling says: addresses in every form that the C library
+    /// takes for one, and names of this machine. Names are for the resolver to judge.
+    pub(super) fn zone(&self) -> Option<Zone> {
+        match spelled(&self.host) {
+            Some(address) => Some(zone(address)),
+            None if self.is_loopback() => Some(Zone::Loopback),
+            // No name of the Internet ends in a number, and nobody can tell what this one is.
+            None if ends_in_a_number(&self.host) => Some(Zone::Reserved),
+            None => None,
         }
     }
 
-    /// Whether the host is an address that only the local link has.
-    pub(super) fn is_link_local(&self) -> bool {
-        match self.address() {
-            Some(IpAddr::V4(v4)) => v4.is_link_local(),
-            Some(IpAddr::V6(v6)) => v6.is_unicast_link_local(),
-            None => false,
+    /// Where a registry at this origin may send us. `private` is the user's word that it is in a
+    /// private network: a name alone does not prove that.
+    pub(super) fn reach(&self, private: bool) -> Reach {
+        match self.zone() {
+            Some(Zone::Loopback) => Reach::ThisMachine,
+            Some(Zone::Private | Zone::LinkLocal) => Reach::Neighbours,
+            Some(Zone::Public | Zone::Reserved) | None if private => Reach::Neighbours,
+            Some(Zone::Public | Zone::Reserved) | None => Reach::Public,
         }
     }
 
-    fn address(&self) -> Option<IpAddr> {
-        match self.host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            Some(text) => text.parse().ok().map(|address: Ipv6Addr| {
-                address.to_ipv4_mapped().map_or(IpAddr::V6(address), IpAddr::V4)
-            }),
-            None => self.host.parse().ok().map(|address: Ipv4Addr| IpAddr::V4(address)),
-        }
+    /// Why a request within `reach` does not go here, as far as the spelling says.
+    pub(super) fn refusal(&self, reach: Reach) -> Option<String> {
+        let zone = self.zone()?;
+        reach.refusal(zone).map(|advice| format!("it is {zone}{advice}"))
     }
 }
 
-fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => {
-            let [first, second, ..] = v4.octets();
-            v4.is_private()
-                || v4.is_loopback()
-                || v4.is_link_local()
-                || v4.is_multicast()
-                || first == 0
-                || first >= 240
-                || (first == 100 && (64..128).contains(&second))
-        }
-        IpAddr::V6(v6) => {
-            // 64:ff9b::/96 is IPv4 behind a translator.
-            let translated = v6.segments()[..6] == [0x64, 0xff9b, 0, 0, 0, 0];
-            let [.., a, b, c, d] = v6.octets();
-            v6.is_loopback()
-                || v6.is_unspecified()
-                || v6.is_multicast()
-                || v6.is_unique_local()
-                || v6.is_unicast_link_local()
-                || (translated && is_private(IpAddr::V4(Ipv4Addr::new(a, b, c, d))))
-        }
+/// The address that a host spells out in its usual form.
+fn spelled_plainly(host: &str) -> Option<IpAddr> {
+    match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(text) => text.parse().ok().map(IpAddr::V6),
+        None => host.parse().ok().map(IpAddr::V4),
     }
+}
+
+/// The address that a host spells out in any form.
+fn spelled(host: &str) -> Option<IpAddr> {
+    match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        // A zone says which link an address is on, not what kind of address it is.
+        Some(text) => text.split('%').next()?.parse().ok().map(IpAddr::V6),
+        None => numbers(host.trim_end_matches('.')).map(IpAddr::V4),
+    }
+}
+
+/// An IPv4 address of one to four numbers, the last of which fills the rest; each is decimal, octal
+/// (`0177`) or hexadecimal (`0x7f`): inet_aton(3).
+fn numbers(text: &str) -> Option<Ipv4Addr> {
+    let parts: Vec<u32> = text.split('.').map(number).collect::<Option<_>>()?;
+    let (last, first) = parts.split_last()?;
+    if first.len() > 3 || first.iter().any(|part| *part > 255) {
+        return None;
+    }
+    let rest = 32 - 8 * u32::try_from(first.len()).ok()?;
+    if rest < 32 && last >> rest != 0 {
+        return None;
+    }
+    let high = first.iter().zip([24, 16, 8]).map(|(part, shift)| part << shift);
+    Some(Ipv4Addr::from_bits(high.sum::<u32>() + last))
+}
+
+fn number(text: &str) -> Option<u32> {
+    let (digits, radix) = match text.as_bytes() {
+        [b'0', b'x' | b'X', ..] => (&text[2..], 16),
+        [b'0', _, ..] => (&text[1..], 8),
+        _ => (text, 10),
+    };
+    // Rust would take a sign too.
+    let plain = digits.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    plain.then(|| u32::from_str_radix(digits, radix).ok()).flatten()
 }
 
 fn ends_in_a_number(host: &str) -> bool {
@@ -174,8 +199,15 @@ impl Url {
         Self::parse(&format!("{scheme}://{}:{}{path}", origin.host, origin.port))
     }
 
-    /// What `location`, found in an answer to this URL, stands for.
+    /// What `location`, found in an answer to this URL, stands for (RFC 3986, section 5.2).
     pub(super) fn join(&self, location: &str) -> Result<Self, UrlError> {
+        if location.is_empty() {
+            return Err(UrlError::Empty);
+        }
+        self.resolved(location).map(Self::without_dot_segments)
+    }
+
+    fn resolved(&self, location: &str) -> Result<Self, UrlError> {
         let scheme = if self.origin.secure { "https" } else { "http" };
         let before_path = location.split(['/', '?', '#']).next().unwrap_or_default();
         if before_path.contains(':') {
@@ -192,6 +224,31 @@ impl Url {
         }
         let folder = self.path.rsplit_once('/').map_or("", |(folder, _)| folder);
         Self::at(&self.origin, &format!("{folder}/{location}"))
+    }
+
+    /// Without `.` and `..` in the path (RFC 3986, section 5.2.4).
+    fn without_dot_segments(mut self) -> Self {
+        let mut kept: Vec<&str> = Vec::new();
+        let mut segments = self.path.split('/').skip(1).peekable();
+        while let Some(segment) = segments.next() {
+            let last = segments.peek().is_none();
+            match segment {
+                "." => {}
+                ".." => {
+                    kept.pop();
+                }
+                other => {
+                    kept.push(other);
+                    continue;
+                }
+            }
+            // What a dot at the end leaves is a folder.
+            if last {
+                kept.push("");
+            }
+        }
+        self.path = format!("/{}", kept.join("/"));
+        self
     }
 
     /// With one more `key=value` in the query, percent-encoded.
@@ -315,10 +372,21 @@ mod tests {
             ("?z=1", "https://h:1/v2/a/blobs/x?z=1"),
             ("y", "https://h:1/v2/a/blobs/y"),
             ("y/a:b", "https://h:1/v2/a/blobs/y/a:b"),
+            ("../../../st/x", "https://h:1/st/x"),
+            ("../../../../../st/x", "https://h:1/st/x"),
+            ("./y/./z/../", "https://h:1/v2/a/blobs/y/"),
+            (".", "https://h:1/v2/a/blobs/"),
+            ("..", "https://h:1/v2/a/"),
+            ("..?z=../a", "https://h:1/v2/a/?z=../a"),
+            ("/a/../b/%2e%2e/c", "https://h:1/b/%2e%2e/c"),
+            ("/a/..", "https://h:1/"),
+            ("/a//b/...", "https://h:1/a//b/..."),
+            ("https://o/a/./b/../c?d=/../", "https://o/a/c?d=/../"),
+            ("//o/..", "https://o/"),
         ] {
             assert_eq!(base.join(location).expect(location).exact(), joined);
         }
-        for location in ["file:///x", "http://u:p@h/", "data:,x"] {
+        for location in ["file:///x", "http://u:p@h/", "data:,x", ""] {
             assert!(base.join(location).is_err(), "{location}");
         }
     }
@@ -342,33 +410,26 @@ mod tests {
     }
 
     #[test]
-    fn private_addresses() {
-        for host in [
-            "10.1.2.3",
-            "172.16.0.1",
-            "192.168.1.1",
-            "169.254.169.254",
-            "127.0.0.1",
-            "0.0.0.0",
-            "100.64.0.1",
-            "255.255.255.255",
-            "[::1]",
-            "[fe80::1]",
-            "[fd00::1]",
-            "[::]",
-            "224.0.0.1",
-            "[::ffff:10.0.0.1]",
-            "[64:ff9b::a00:1]",
-            "127.1",
-            "2130706433",
-            "0x7f.1",
-            "localhost",
+    fn addresses_in_every_spelling_that_the_resolver_takes() {
+        let zone = |host: &str| Origin::new(true, host).expect(host).zone();
+        for (zones, hosts) in [
+            (
+                Some(Zone::Loopback),
+                "127.1 127.0.1 2130706433 0x7f.1 0x7f000001 0X7F000001 0177.0.0.1 017700000001 \
+                 0 0x0 localhost a.localhost [::1] [::ffff:127.0.0.1] [::] 127.0.0.1.",
+            ),
+            (Some(Zone::Private), "10.5 167772165 012.5 0xa000005 10.0x5 [fd00::1] [::ffff:a00:5]"),
+            (
+                Some(Zone::LinkLocal),
+                "169.254.1 0xa9fea9fe 2852039166 0251.0376.0251.0376 [fe80::1] [64:ff9b::a9fe:a9fe]",
+            ),
+            (Some(Zone::Public), "8.8.8.8 134744072 0x8080808 [2003::1] 8.8.2056"),
+            (Some(Zone::Reserved), "1.2.3.4.5 256.1.1.1 1.2.3.256 08.1.1.1 4294967296 a.1 x.0x1"),
+            (None, "example.com a.b1 0x.example 1.example xn--0.example cafe"),
         ] {
-            assert!(Origin::new(true, host).expect(host).is_private(), "{host}");
-        }
-        for host in ["8.8.8.8", "172.32.0.1", "100.128.0.1", "example.com", "[2001:db8::1]", "a.b1"]
-        {
-            assert!(!Origin::new(true, host).expect(host).is_private(), "{host}");
+            for host in hosts.split_whitespace() {
+                assert_eq!(zone(host), zones, "{host}");
+            }
         }
     }
 
