@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::real_registry::installed;
+use crate::support::real_registry::installed;
 
 /// Certificates in `folder`: `ca.crt` and what it signed, as `NAME.cert` and `NAME.key`.
 pub fn certificates(folder: &Path) -> bool {

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use shalefs::oci::{Descriptor, Digest};
 use shalefs::source::{Fetched, Source, SourceError};
 
-use crate::images::TestImage;
+use crate::support::images::TestImage;
 
 /// What a fetch of a blob does instead of its duty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

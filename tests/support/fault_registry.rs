@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::fake_clock::FakeClock;
-use super::image::{Blob, Image};
+use crate::support::fake_clock::FakeClock;
+use crate::support::image::{Blob, Image};
 
 /// A request that came.
 #[derive(Debug, Clone)]

@@ -12,7 +12,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use shalefs::oci::Digest;
 
-use crate::model::{Item, What};
+use crate::support::model::{Item, What};
 
 /// One PAX record with its length.
 fn record(key: &[u8], value: &[u8]) -> Vec<u8> {

@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::real_parts::TestDir;
+use crate::support::real_parts::TestDir;
 
 pub struct Podman {
     storage: TestDir,

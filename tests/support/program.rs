@@ -13,7 +13,7 @@ use shalefs::fuse;
 use shalefs::store::{MountRecord, Store};
 use shalefs::sys::{mountinfo, process};
 
-use crate::images::{TestImage, TestLayer};
+use crate::support::images::{TestImage, TestLayer};
 
 /// The image's reference.
 pub const IMAGE: &str = "docker.io/library/sample:1";

@@ -14,7 +14,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
-use crate::require::can_mount;
+use crate::support::require::can_mount;
 
 /// Runs a command to its end, asserts that it succeeded, and gives its standard output.
 pub fn run(command: &mut Command) -> String {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::image::{Blob, Image};
+use crate::support::image::{Blob, Image};
 
 /// A running registry.
 pub struct RealRegistry {

@@ -1,0 +1,10 @@
+//! The program from outside: output, errors, formats, registries, archives.
+
+mod archives;
+mod docker;
+mod lists;
+mod registry;
+mod search;
+mod shell;
+mod template;
+mod terminal;

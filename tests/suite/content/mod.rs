@@ -1,0 +1,6 @@
+//! Bytes of files: decoded, checked, extracted, spilled, damaged.
+
+mod damage;
+mod extract;
+mod read;
+mod swap;

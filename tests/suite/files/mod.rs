@@ -1,0 +1,5 @@
+//! `files`, `cat`, `cp` and `export`: an image read without a mount.
+
+mod real;
+mod small;
+mod tar;

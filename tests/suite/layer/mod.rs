@@ -1,0 +1,4 @@
+//! What one layer adds, changes and wastes.
+
+mod figures;
+mod look;

@@ -1,0 +1,7 @@
+//! Pulls: crashes, kills, damage that heals, sources.
+
+mod crash;
+mod heals;
+mod kill;
+mod sources;
+mod verify;

@@ -1,0 +1,7 @@
+//! Registries, layouts and archives, honest and lying.
+
+mod faults;
+mod local;
+mod parsers;
+mod registry;
+mod token;

@@ -1,0 +1,8 @@
+//! The store on disk: names, views, crashes, verification.
+
+mod crash;
+mod images;
+mod ingest;
+mod same_image;
+mod verify;
+mod views;
