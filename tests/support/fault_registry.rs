@@ -187,6 +187,8 @@ impl FaultRegistry {
                     return;
                 }
                 let Ok(stream) = stream else { return };
+                // A small answer does not wait for anybody.
+                let _ = stream.set_nodelay(true);
                 let shared = Arc::clone(&theirs);
                 std::thread::spawn(move || serve(&stream, &shared));
             }

@@ -130,7 +130,7 @@ case $1 in
 store) cat > "$file" ;;
 get) cat > /dev/null; [ -s "$file" ] && cat "$file" ||
     { echo "credentials not found in native keychain"; exit 1; } ;;
-erase) cat > /dev/null; rm "$file" ;;
+erase) cat > /dev/null; rm "$file" || { echo "credentials not found in native keychain"; exit 1; } ;;
 esac
 "#;
 

@@ -20,12 +20,23 @@ fn bench(names: &[&str]) -> (Bench, Arc<FakeNames>) {
     (bench, names)
 }
 
-/// Redirects everything to `target`, with the path.
+/// A registry at `address` that redirects everything to `target`, with the path.
 fn redirecting(address: &str, target: &str) -> FaultRegistry {
     let target = target.to_owned();
-    FaultRegistry::start_at(address, &Image::small(), move |request| {
+    FaultRegistry::start_at(&format!("{address}:0"), &Image::small(), move |request| {
         Some(Reply::redirect(307, &format!("{target}{}", request.target)))
     })
+}
+
+/// The image of a server that has the name `registry.example`.
+fn name_of(server: &FaultRegistry) -> String {
+    format!("{}/test/image", registry_of(server))
+}
+
+fn registry_of(server: &FaultRegistry) -> String {
+    let host = server.host();
+    let (_, port) = host.rsplit_once(':').unwrap();
+    format!("registry.example:{port}")
 }
 
 /// Counts who comes.
@@ -70,15 +81,14 @@ fn no_name_leads_from_a_public_registry_into_the_private_network() {
             for target in
                 ["http://internal.example:8500".to_owned(), format!("http://{socket}:8500")]
             {
-                let server = redirecting("1.2.3.4:80", &target);
+                let server = redirecting("1.2.3.4", &target);
                 let internal = format!("internal.example {address}");
                 let (mut bench, _) = bench(&["registry.example 1.2.3.4", &internal]);
                 bench.options.plain_http = true;
-                let (error, text) = bench.refused_by_name("registry.example/test/image");
+                let (error, text) = bench.refused_by_name(&name_of(&server));
                 assert!(matches!(error, RegistryError::Redirect { .. }), "{target}: {text}");
                 assert!(text.contains(zone), "{target}: {text}");
                 assert_eq!(server.requests().len(), 1);
-                drop(server);
             }
             assert_eq!(trap.load(Ordering::SeqCst), 0, "nobody was connected to at {address}");
         }
@@ -93,13 +103,12 @@ fn spellings_of_addresses_are_judged_as_the_resolver_reads_them() {
         for spelled in
             ["10.5", "167772165", "0xa000005", "012.0.0.05", "[::ffff:10.0.0.5]", "10.0.0.5."]
         {
-            let server = redirecting("1.2.3.4:80", &format!("http://{spelled}:8500"));
+            let server = redirecting("1.2.3.4", &format!("http://{spelled}:8500"));
             let (mut bench, _) = bench(&["registry.example 1.2.3.4"]);
             bench.options.plain_http = true;
-            let (error, text) = bench.refused_by_name("registry.example/test/image");
+            let (error, text) = bench.refused_by_name(&name_of(&server));
             assert!(matches!(error, RegistryError::Redirect { .. }), "{spelled}: {text}");
             assert!(text.contains("a private address"), "{spelled}: {text}");
-            drop(server);
         }
         assert_eq!(trap.load(Ordering::SeqCst), 0);
     });
@@ -110,12 +119,12 @@ fn between_public_names_redirects_are_followed() {
     let Some(network) = network() else { return };
     network.run(|| {
         let storage = FaultRegistry::start_at("1.2.3.5:80", &Image::small(), |_| None);
-        let _server = redirecting("1.2.3.4:80", "http://storage.example");
+        let server = redirecting("1.2.3.4", "http://storage.example");
         // Of several addresses the private one is left out.
         let names = ["registry.example 1.2.3.4", "storage.example 10.0.0.5,1.2.3.5"];
         let (mut bench, _) = bench(&names);
         bench.options.plain_http = true;
-        bench.pull_name("registry.example/test/image").expect("storage serves it");
+        bench.pull_name(&name_of(&server)).expect("storage serves it");
         assert!(!storage.requests().is_empty());
     });
 }
@@ -147,29 +156,27 @@ fn the_switch_for_a_private_network_is_named_and_works() {
     network.run(|| {
         let storage = FaultRegistry::start_at("10.0.0.5:80", &Image::small(), |_| None);
         // Where the registry itself is makes no difference: its name may stand for anything.
-        for registry in ["10.0.0.5:81", "1.2.3.4:81"] {
-            let server = redirecting(registry, "http://storage.example");
-            let (address, _) = registry.split_once(':').unwrap();
+        for address in ["10.0.0.5", "1.2.3.4"] {
+            let server = redirecting(address, "http://storage.example");
             let names = [&format!("registry.example {address}"), "storage.example 10.0.0.5"];
-            let with = |switch: &str| {
-                let text = format!("server = \"http://registry.example:81\"\n{switch}");
+            let with = |server: &FaultRegistry, switch: &str| {
+                let registry = registry_of(server);
+                let text = format!("server = \"http://{registry}\"\n{switch}");
                 let (mut bench, _) = bench(&names);
                 bench.options.plain_http = true;
-                bench.with_hosts("registry.example:81", &text)
+                bench.with_hosts(&registry, &text)
             };
-            let name = "registry.example:81/test/image";
+            let switch = "private_network = true\n";
             let before = storage.requests().len();
-            let (_, text) = with("").refused_by_name(name);
+            let (_, text) = with(&server, "").refused_by_name(&name_of(&server));
             assert!(text.contains("`private_network = true` in its hosts.toml"), "{text}");
             assert_eq!(storage.requests().len(), before);
-            with("private_network = true\n").pull_name(name).expect("a neighbour serves it");
-            drop(server);
+            with(&server, switch).pull_name(&name_of(&server)).expect("a neighbour serves it");
             // What is on the link, or on this machine, is no neighbour.
             for target in ["http://169.254.169.254", "http://127.0.0.1"] {
-                let server = redirecting(registry, target);
-                let (error, text) = with("private_network = true\n").refused_by_name(name);
+                let server = redirecting(address, target);
+                let (error, text) = with(&server, switch).refused_by_name(&name_of(&server));
                 assert!(matches!(error, RegistryError::Redirect { .. }), "{text}");
-                drop(server);
             }
         }
     });
@@ -215,7 +222,7 @@ fn a_private_registry_leads_to_no_link_local_address_in_any_spelling() {
         "169.254.169.254.",
     ];
     for target in hosts.into_iter().chain(spelled) {
-        let server = redirecting("127.0.0.1:0", &format!("http://{target}"));
+        let server = redirecting("127.0.0.1", &format!("http://{target}"));
         let (bench, _) = bench(&names);
         let (error, text) = bench.refused_by_name(&super::name_at(&server));
         assert!(matches!(error, RegistryError::Redirect { .. }), "{target}: {text}");
@@ -226,18 +233,19 @@ fn a_private_registry_leads_to_no_link_local_address_in_any_spelling() {
 
 #[test]
 fn what_was_judged_is_what_is_connected_to() {
-    let image = Image::large();
+    let image = Image::small();
     let storage = serve(&image, |_| None);
     let (_, port) =
         storage.host().rsplit_once(':').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
     let server = serve(&image, move |request| {
         let to = format!("http://storage.example:{port}{}", request.target);
-        request.path().contains("/blobs/").then(|| Reply::redirect(307, &to))
+        request.is_manifest().then(|| Reply::redirect(307, &to))
     });
     // A second look would find an address that nobody may be sent to.
     let (bench, names) = bench(&["storage.example 127.0.0.1 169.254.169.254"]);
     bench.pull(&server).expect("the first answer is used");
-    assert_eq!(names.asked("storage.example"), 1, "one connection, looked up once");
+    assert_eq!(names.asked("storage.example"), 1, "looked up once");
+    assert_eq!(storage.requests().len(), 1);
 }
 
 #[test]
