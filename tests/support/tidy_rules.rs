@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use crate::rust_source::Source;
 
 /// The modules of src/, bottom to top: a module uses only those before it.
-pub const ORDER: [&str; 15] = [
-    "sys", "oci", "store", "source", "layer", "tree", "content", "fs", "fuse", "pull", "archive",
-    "browse", "mount", "chroot", "cli",
+pub const ORDER: [&str; 16] = [
+    "sys", "template", "oci", "store", "source", "layer", "tree", "content", "fs", "fuse", "pull",
+    "archive", "browse", "mount", "chroot", "cli",
 ];
 
 /// The top module that a file of src/ belongs to; `None` for lib.rs, main.rs and files elsewhere.
@@ -21,7 +21,7 @@ fn rank(module: &str) -> Option<usize> {
     ORDER.iter().position(|name| *name == module)
 }
 
-/// A module names only modules below it.
+/// A module names only modules that stand before it.
 pub fn dependency_order(source: &Source) -> Vec<String> {
     let Some(own) = module(&source.path) else { return Vec::new() };
     let Some(own_rank) = rank(own) else {
@@ -32,7 +32,7 @@ pub fn dependency_order(source: &Source) -> Vec<String> {
         for used in first_names(&source.code[at + "crate::".len()..]) {
             if rank(used).is_some_and(|rank| rank > own_rank) {
                 faults.push(
-                    source.fault(at, &format!("`{own}` is below `{used}` and may not use it")),
+                    source.fault(at, &format!("`{own}` stands before `{used}` and may not use it")),
                 );
             }
         }
@@ -133,7 +133,7 @@ pub fn forbidden_words(source: &Source) -> Vec<String> {
         (&["todo!", "unimplemented!", "dbg!"], true, "unfinished"),
         (&["println!", "print!", "eprintln!", "eprint!"], !may_print, "only `cli` and main print"),
         (&["process::exit"], in_src && path != "src/main.rs", "only main exits"),
-        (&["fuser"], below_fuse, "nothing below `fuse` knows the FUSE crate"),
+        (&["fuser"], below_fuse, "nothing before `fuse` knows the FUSE crate"),
     ];
     let mut faults = Vec::new();
     for (words, _, why) in rules.iter().filter(|(_, applies, _)| *applies) {

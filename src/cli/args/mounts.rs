@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::complete;
 use super::{Connection, RaisedLimits};
-use crate::cli::complete;
 use crate::oci::Platform;
 
 /// When `mount` asks the registry.
