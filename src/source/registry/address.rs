@@ -147,6 +147,56 @@ fn zone_v6(v6: Ipv6Addr) -> Zone {
     }
 }
 
+/// The address that a host spells out in its usual form.
+pub(super) fn spelled_plainly(host: &str) -> Option<IpAddr> {
+    match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(text) => text.parse().ok().map(IpAddr::V6),
+        None => host.parse().ok().map(IpAddr::V4),
+    }
+}
+
+/// The address that a host spells out in any form.
+pub(super) fn spelled(host: &str) -> Option<IpAddr> {
+    match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        // A zone says which link an address is on, not what kind of address it is.
+        Some(text) => text.split('%').next()?.parse().ok().map(IpAddr::V6),
+        None => numbers(host.trim_end_matches('.')).map(IpAddr::V4),
+    }
+}
+
+/// An IPv4 address of one to four numbers, the last of which fills the rest; each is decimal, octal
+/// (`0177`) or hexadecimal (`0x7f`): inet_aton(3).
+fn numbers(text: &str) -> Option<Ipv4Addr> {
+    let parts: Vec<u32> = text.split('.').map(number).collect::<Option<_>>()?;
+    let (last, first) = parts.split_last()?;
+    if first.len() > 3 || first.iter().any(|part| *part > 255) {
+        return None;
+    }
+    let rest = 32 - 8 * u32::try_from(first.len()).ok()?;
+    if rest < 32 && last >> rest != 0 {
+        return None;
+    }
+    let high = first.iter().zip([24, 16, 8]).map(|(part, shift)| part << shift);
+    Some(Ipv4Addr::from_bits(high.sum::<u32>() + last))
+}
+
+fn number(text: &str) -> Option<u32> {
+    let (digits, radix) = match text.as_bytes() {
+        [b'0', b'x' | b'X', ..] => (&text[2..], 16),
+        [b'0', _, ..] => (&text[1..], 8),
+        _ => (text, 10),
+    };
+    // Rust would take a sign too.
+    let plain = digits.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    plain.then(|| u32::from_str_radix(digits, radix).ok()).flatten()
+}
+
+/// Whether no name of the Internet can be spelled so.
+pub(super) fn ends_in_a_number(host: &str) -> bool {
+    let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+    !last.is_empty() && (last.bytes().all(|byte| byte.is_ascii_digit()) || last.starts_with("0x"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
