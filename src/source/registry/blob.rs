@@ -14,14 +14,14 @@ use super::client::{Client, Question};
 use super::error::Fault;
 use super::http::{Answer, Ask, Body, broken};
 use super::range::ContentRange;
-use super::retry::{Retry, STEADY_BYTES};
+use super::retry::Retry;
 use super::url::Url;
 use super::verdict::instead;
 use crate::oci::Digest;
 use crate::source::{Mismatch, SourceError};
 
-/// So many parts a blob may come in, and one more for each [`STEADY_BYTES`] of it.
-const PARTS: u64 = 10_000;
+/// So many parts a blob may come in, and one more for each KiB of it.
+const PARTS: u64 = 1000;
 
 /// Where the bytes are asked for.
 pub(super) enum Route {
@@ -269,7 +269,7 @@ impl BlobReader {
         }
         if self.position < self.size {
             self.parts += 1;
-            if self.parts > PARTS + self.size / STEADY_BYTES {
+            if self.parts > PARTS + self.size / 1024 {
                 let reason = format!("it comes in more than {} parts", self.parts - 1);
                 return Err(RegistryError::Body { url: self.url.clone(), reason });
             }

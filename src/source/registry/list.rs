@@ -160,9 +160,10 @@ fn short_hash(name: &str) -> [u8; 16] {
 pub fn next_link(value: &str) -> Option<&str> {
     let mut rest = value.trim_ascii();
     while !rest.is_empty() {
-        let (target, after) = match rest.strip_prefix('<').and_then(|rest| rest.split_once('>')) {
-            Some(parts) => parts,
-            None => {
+        let bracketed = rest.strip_prefix('<').and_then(|rest| rest.split_once('>'));
+        let (target, after) = match bracketed {
+            Some((target, after)) if !target.contains('<') => (target, after),
+            _ => {
                 let bare = rest.trim_start_matches('<');
                 let end = bare.find([';', '<', '>']).unwrap_or(bare.len());
                 (bare[..end].trim_ascii(), &bare[end..])

@@ -12,6 +12,7 @@ mod documents;
 mod mirrors;
 mod redirects;
 mod statuses;
+mod tokens;
 mod transport;
 
 use crate::support::figures;

@@ -238,7 +238,7 @@ fn interim_answers_for_ever() {
     let server = serve(&Image::small(), move |_| {
         let clock = Arc::clone(&clock);
         let interim = b"HTTP/1.1 102 Processing\r\n\r\n".to_vec();
-        Some(Reply { raw_drip: Some((interim, clock)), ..Reply::new(200, "") })
+        Some(Reply::raw("").ending(Ending::Drip(Vec::new(), interim, clock)))
     });
     let (error, text) = bench.refused(&server);
     assert!(matches!(fault_of(&error), Fault::TimedOut(_) | Fault::Stalled { .. }), "{text}");
