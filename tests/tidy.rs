@@ -239,17 +239,18 @@ fn planted_dependencies() {
     );
     assert_eq!(count("[dev-dependencies]\na = \"1\""), 1);
     let lock = |name, version| {
-        let text = format!("[[package]]\nname = \"{name}\"\nversion = \"{version}\"\n");
-        rules::locked_versions(&text).len()
+        let row =
+            |(name, version)| format!("[[package]]\nname = \"{name}\"\nversion = \"{version}\"\n");
+        let others = ["tar", "zlib-rs", "memmap2", "rustls-webpki"].map(|name| (name, "9.0.0"));
+        let rows = others.into_iter().filter(|(other, _)| *other != name);
+        rules::locked_versions(&rows.chain([(name, version)]).map(row).collect::<String>()).len()
     };
+    assert_eq!([lock("tar", "0.4.44"), lock("zlib-rs", "0.3.99"), lock("h2", "9.0.0")], [1, 1, 1]);
     assert_eq!(
-        [lock("tar", "0.4.44"), lock("h2", "0.3.99"), lock("tokio-tar", "9.0.0")],
-        [1, 1, 1]
-    );
-    assert_eq!(
-        [lock("tar", "0.4.45"), lock("h2", "1.0.0-rc.1"), lock("serde", "0.0.1")],
+        [lock("tar", "0.4.45"), lock("zlib-rs", "1.0.0-rc.1"), lock("serde", "0.0.1")],
         [0, 0, 0]
     );
+    assert_eq!(rules::locked_versions("").len(), 4, "a crate that nothing uses");
 }
 
 #[test]

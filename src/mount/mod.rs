@@ -43,6 +43,7 @@ pub use view::View;
 use crate::content;
 use crate::fuse::{self, MountOptions, MountPoint};
 use crate::store::{Lease, MountRecord, Store};
+use crate::sys::limits::Raised;
 use crate::sys::process;
 use server::Server;
 use supervise::Supervised;
@@ -163,13 +164,25 @@ fn prepare(
     if options.require_sandbox {
         sandbox::insist()?;
     }
+    Raised::new()?;
+    let point = usable_place(store, mountpoint)?;
+    let connection = fuse::attach(&point, &mount_options(&view, options))?;
+    Ok(Server::new(store.clone(), view, point.path().to_owned(), connection, options))
+}
+
+/// Whether a mount could be made at `mountpoint`, to be asked before an image is fetched for it. A
+/// dead mount of ours is removed from there.
+pub fn check_place(store: &Store, mountpoint: &Path) -> Result<(), Error> {
+    usable_place(store, mountpoint).map(drop)
+}
+
+fn usable_place(store: &Store, mountpoint: &Path) -> Result<MountPoint, Error> {
     let mut point = MountPoint::find(mountpoint)?;
     if record::clean_place(store, &point)? {
         point = MountPoint::find(mountpoint)?;
     }
     point.check_usable()?;
-    let connection = fuse::attach(&point, &mount_options(&view, options))?;
-    Ok(Server::new(store.clone(), view, point.path().to_owned(), connection, options))
+    Ok(point)
 }
 
 fn mount_options(view: &View, options: &Options) -> MountOptions {

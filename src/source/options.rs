@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::clock::{Clock, SystemClock};
 use super::lookup::{Lookup, SystemLookup};
+use crate::limits::Limits;
 
 /// How to reach sources.
 #[derive(Debug, Clone)]
@@ -36,6 +37,8 @@ pub struct Options {
     pub hub: String,
     /// Where large temporary files go (the contents of a compressed archive).
     pub temporary: PathBuf,
+    /// What a compressed archive may cost.
+    pub limits: Limits,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Names of hosts.
@@ -80,6 +83,7 @@ impl Default for Options {
             },
             hub: "https://index.docker.io".to_owned(),
             temporary: PathBuf::from("/var/tmp"),
+            limits: Limits::DEFAULT,
             clock: Arc::new(SystemClock::default()),
             lookup: Arc::new(SystemLookup),
             warned: Arc::default(),

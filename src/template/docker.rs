@@ -3,7 +3,7 @@
 //! In the header of a table they give back the column's title, so that
 //! `table {{upper .Repository}}` still has one.
 
-use super::call::{Function, Type};
+use super::function::{Function, Type};
 use super::json;
 use super::value::Value;
 

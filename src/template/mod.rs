@@ -16,6 +16,8 @@ mod call;
 mod docker;
 mod exec;
 mod funcs;
+mod function;
+mod functions;
 mod json;
 mod lex;
 mod literal;
@@ -31,7 +33,7 @@ mod verb;
 pub use print::significant;
 pub use value::{Element, Field, List, Map, Struct, Value};
 
-use call::Functions;
+use functions::Functions;
 
 /// What is wrong with a template, in Go's words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -3,8 +3,8 @@
 //! The other half of [`State`]. A parameter's type decides how a literal is read and what is an
 //! error, as in Go; values that come from data are checked, never converted.
 
-use super::call::{Type, Wanted};
 use super::exec::{Run, State};
+use super::function::{Type, Wanted};
 use super::literal::quote;
 use super::node::{Operand, Term};
 use super::value::{Element, Value};

@@ -1,6 +1,8 @@
 //! What to do about a name that the store does not have: most often it is a slip of the fingers,
 //! another tag, or an image that was never fetched.
 
+use strsim::osa_distance;
+
 use crate::cli::error::Error;
 use crate::oci::Reference;
 use crate::store::{Store, StoreError};
@@ -43,8 +45,8 @@ fn remedy(wanted: &Reference, names: &[Reference]) -> Option<String> {
         return Some(format!("there is {}; {pull}", tags.join(", ")));
     }
     let spelled = |name: &Reference| {
-        let whole = distance(&wanted.familiar(), &name.familiar());
-        let repository = distance(&wanted.familiar_name(), &name.familiar_name());
+        let whole = osa_distance(&wanted.familiar(), &name.familiar());
+        let repository = osa_distance(&wanted.familiar_name(), &name.familiar_name());
         let last = |name: &Reference| name.repository().rsplit('/').next().map(str::to_owned);
         // The same program from another place is what people mean by its bare name.
         if last(name) == last(wanted) { 1 } else { whole.min(repository) }
@@ -54,46 +56,9 @@ fn remedy(wanted: &Reference, names: &[Reference]) -> Option<String> {
     (spelled(closest) <= limit).then(|| format!("did you mean `{}`?", closest.familiar()))
 }
 
-/// How many characters to insert, delete, replace or swap with their neighbour.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    // The last two rows of the table, and the one that is made.
-    let mut before: Vec<usize> = Vec::new();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut next = vec![i + 1];
-        for (j, y) in b.iter().enumerate() {
-            let at = |row: &[usize], column: usize| row.get(column).copied().unwrap_or(usize::MAX);
-            let mut best = at(&row, j) + usize::from(x != y);
-            best = best.min(at(&row, j + 1) + 1).min(at(&next, j) + 1);
-            let swapped = i > 0 && j > 0 && a.get(i - 1) == Some(y) && b.get(j - 1) == Some(x);
-            if swapped {
-                best = best.min(at(&before, j - 1) + 1);
-            }
-            next.push(best);
-        }
-        before = std::mem::replace(&mut row, next);
-    }
-    row.last().copied().unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn distances() {
-        for (a, b, wanted) in [
-            ("", "", 0),
-            ("a", "", 1),
-            ("debian", "debain", 1),
-            ("abc", "axc", 1),
-            ("ab", "xyz", 3),
-        ] {
-            assert_eq!(distance(a, b), wanted, "{a} {b}");
-            assert_eq!(distance(b, a), wanted, "{b} {a}");
-        }
-    }
 
     #[test]
     fn what_was_meant() {

@@ -1,6 +1,7 @@
 //! `mount`: an image as a directory, fetched when it is missing.
 
 use std::ffi::OsStr;
+use std::fs;
 
 use super::options;
 use crate::cli::args::{Mount, PullPolicy, Wanted};
@@ -24,7 +25,12 @@ pub fn mount(context: &mut Context, args: &Mount) -> Result<(), Error> {
     if args.supervise && options.auto_unmount {
         return Err(Error::usage("--supervise: -o auto_unmount would unmount instead"));
     }
+    // Before anything is fetched, which may take long.
+    if args.mkdir {
+        fs::create_dir_all(&args.directory).map_err(Error::io(args.directory.display()))?;
+    }
     let store = context.store()?;
+    mount::check_place(&store, &args.directory)?;
     // Until the mount holds it itself.
     let (mut image, _held) = image(context, &args.wanted)?;
     let name = image.names.first().cloned().unwrap_or_else(|| image.id.to_string());

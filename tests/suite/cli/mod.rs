@@ -9,3 +9,4 @@ mod search;
 mod shell;
 mod template;
 mod terminal;
+mod writers;

@@ -2,8 +2,8 @@
 
 use shalefs::source::registry::RegistryError;
 
+use super::Bench;
 use super::auth::{bearer, refused, token};
-use super::{Bench, serve};
 use crate::support::image::Image;
 
 #[test]
