@@ -113,7 +113,7 @@ impl Resolver for Judge {
         let judged = if is_proxy(uri, config) {
             found
         } else {
-            self.judge(&found).map_err(|forbidden| std::io::Error::other(forbidden))?
+            self.judge(&found).map_err(std::io::Error::other)?
         };
         let mut addresses = self.empty();
         judged.into_iter().take(ADDRESSES).for_each(|address| addresses.push(address));

@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(tries(1000, |_| 0), (1, 180), "one try alone does not take longer either");
         // A mebibyte starts the count again, less does not.
         assert_eq!(tries(60, |number| u64::from(number.min(5)) * PROGRESS_BYTES).0, 5 + STALLS - 1);
-        assert_eq!(tries(1, |number| u64::from(number)).0, STALLS);
+        assert_eq!(tries(1, u64::from).0, STALLS);
     }
 
     #[test]
