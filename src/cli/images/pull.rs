@@ -139,6 +139,7 @@ fn is_unreachable(error: &PullError) -> bool {
 pub fn source_options(connection: &Connection) -> source::Options {
     let mut options = source::Options::from_environment();
     options.plain_http = connection.plain_http;
+    options.plain_credentials = connection.plain_http_credentials;
     options.insecure = connection.insecure;
     if let Some(file) = &connection.authfile {
         options.auth_files = vec![file.clone()];
