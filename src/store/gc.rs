@@ -18,7 +18,8 @@ use super::{Derived, Key, Life, NameRow, Store, StoreError, StoredImage, lease};
 use crate::oci::Digest;
 
 /// Says which of some content objects the files of some trees (by key) use. The store cannot read
-/// trees; it asks only when there are objects.
+/// trees; it asks only when there are objects: once before it locks itself, for all trees, and then for
+/// those that stay.
 pub type ContentOf<'a> = &'a dyn Fn(&HashSet<Digest>, &HashSet<Key>) -> HashSet<Key>;
 
 /// What to prune.
@@ -74,6 +75,7 @@ struct Sweep<'a> {
 impl Store {
     /// Removes images without tags (or all that are not mounted), and whatever nothing needs.
     pub fn prune(&self, prune: &Prune<'_>) -> Result<Pruned, StoreError> {
+        self.ask_ahead(prune.content)?;
         let _lock = self.lock_exclusive()?;
         let mut index = self.index()?;
         let mut images = Vec::new();
@@ -106,6 +108,22 @@ impl Store {
         }
         pruned.reclaimed = self.sweep(needed, Scope::Everything, prune.content, prune.dry_run)?;
         Ok(pruned)
+    }
+
+    /// Has found out what all trees use, which takes long, before the store is locked.
+    pub(super) fn ask_ahead(&self, content: ContentOf<'_>) -> Result<(), StoreError> {
+        let objects = self.content_objects()?;
+        if objects.is_empty() {
+            return Ok(());
+        }
+        let mut trees = HashSet::new();
+        for algorithm in subdirectories(&self.root().join(Derived::Tree.directory())) {
+            let prefix = algorithm.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let names = names_in(&algorithm)?;
+            trees.extend(names.iter().filter_map(|name| format!("{prefix}:{name}").parse().ok()));
+        }
+        content(&trees, &objects);
+        Ok(())
     }
 
     /// The keys of all content objects.

@@ -70,6 +70,7 @@ impl Store {
         force: bool,
         content: ContentOf<'_>,
     ) -> Result<Removed, StoreError> {
+        self.ask_ahead(content)?;
         let _lock = self.lock_exclusive()?;
         let mut index = self.index()?;
         let found = self.find(&index, text)?;

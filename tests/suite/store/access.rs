@@ -2,13 +2,16 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
 use crate::support::images::{TestImage, new_store};
 use crate::support::require::is_root;
-use shalefs::store::{Derived, Readers, Store, StoreError};
+use rustix::fs::FlockOperation;
+use shalefs::oci::Digest;
+use shalefs::store::{Derived, Key, Prune, Readers, Store, StoreError};
 
 const NOBODY: u32 = 65534;
 
@@ -128,11 +131,44 @@ fn a_held_image_keeps_its_objects_and_one_in_use_its_name() {
     let hold = store.hold(&opened).unwrap();
     other.remove("a:1", false, none).unwrap();
     assert!(blobs(&store));
-    let all = shalefs::store::Prune { all: true, filter: &|_| true, content: none, dry_run: false };
+    let all = Prune { all: true, filter: &|_| true, content: none, dry_run: false };
     other.prune(&all).unwrap();
     assert!(blobs(&store), "prune asks too");
     assert!(store.hold(&opened).is_err(), "what has no name any more is not held anew");
     drop(hold);
     other.prune(&all).unwrap();
     assert!(!blobs(&store));
+}
+
+#[test]
+fn what_trees_use_is_found_out_before_the_store_is_locked() {
+    let (_directory, store) = new_store();
+    let image = TestImage::small("one");
+    image.put(&store, Some("docker.io/library/a:1"));
+    let key = store.open_image("a:1").unwrap().chain();
+    let write = |draft: &mut shalefs::store::Draft| std::io::Write::write_all(draft, b"x");
+    store.put_derived(Derived::Tree, &key, &mut |draft| write(draft)).unwrap();
+    store.put_derived(Derived::Content, [7; 32], &mut |draft| write(draft)).unwrap();
+    let asked = std::cell::RefCell::new(Vec::new());
+    let content = |trees: &HashSet<Digest>, objects: &HashSet<Key>| {
+        let lock = fs::File::open(store.root().join("lock")).unwrap();
+        let free = rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
+        asked.borrow_mut().push((free, trees.contains(&key.0)));
+        objects.clone()
+    };
+    let prune = Prune { all: false, filter: &|_| true, content: &content, dry_run: false };
+    store.prune(&prune).unwrap();
+    assert_eq!(*asked.borrow(), [(true, true), (false, true)]);
+}
+
+#[test]
+fn a_tree_is_read_once_however_often_it_is_asked_about() {
+    let (_directory, store) = new_store();
+    let content = shalefs::pull::content_of(&store);
+    let (first, later) = (Key::from([1; 32]), Key::from([2; 32]));
+    let trees = HashSet::from([Digest::sha256(b"no tree")]);
+    assert!(content(&trees, &HashSet::from([first.clone()])).is_empty());
+    // What was extracted since then may be used by somebody, and stays.
+    let both = HashSet::from([first, later.clone()]);
+    assert_eq!(content(&trees, &both), HashSet::from([later]));
 }
