@@ -120,7 +120,8 @@ impl Store {
         for algorithm in subdirectories(&self.root().join(Derived::Tree.directory())) {
             let prefix = algorithm.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             let names = names_in(&algorithm)?;
-            trees.extend(names.iter().filter_map(|name| format!("{prefix}:{name}").parse().ok()));
+            let digest = |name: &String| format!("{prefix}:{name}").parse::<Digest>().ok();
+            trees.extend(names.iter().filter_map(digest));
         }
         content(&trees, &objects);
         Ok(())

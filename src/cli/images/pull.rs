@@ -232,7 +232,11 @@ mod tests {
 
     fn fails(fault: Fault) -> PullError {
         let url = "https://r.example/v2/".to_owned();
-        PullError::Source(SourceError::Registry(RegistryError::Transport { url, fault }))
+        PullError::Source(SourceError::Registry(RegistryError::Transport {
+            url,
+            proxy: None,
+            fault,
+        }))
     }
 
     #[test]
