@@ -14,9 +14,6 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-mod send;
-
-use self::send::send;
 use crate::support::fake_clock::FakeClock;
 use crate::support::image::{Blob, Image};
 use send::send;
