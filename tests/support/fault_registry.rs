@@ -6,6 +6,8 @@
 //! them and to look for credentials. Also answers as an http proxy (CONNECT), so that tests can have
 //! hosts with public names.
 
+mod send;
+
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -14,6 +16,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::support::fake_clock::FakeClock;
 use crate::support::image::{Blob, Image};
+use send::send;
 
 /// A request that came.
 #[derive(Debug, Clone)]
