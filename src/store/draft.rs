@@ -35,6 +35,8 @@ pub struct Draft {
     path: PathBuf,
     position: u64,
     published: bool,
+    /// The bits of a directory's mode that let others read.
+    readers: u32,
 }
 
 impl Draft {
@@ -69,10 +71,16 @@ impl Draft {
             lock(&file, FlockOperation::LockExclusive).map_err(StoreError::at(&path))?;
             if file.metadata().map_err(StoreError::at(&path))?.nlink() > 0 {
                 let disk = Arc::clone(disk);
-                return Ok(Self { disk, file, path, position: 0, published: false });
+                return Ok(Self { disk, file, path, position: 0, published: false, readers: 0 });
             }
         }
         Err(StoreError::at(directory)(last))
+    }
+
+    /// The same, to be read by those whom these bits of a directory's mode let in.
+    pub(super) fn readable_by(mut self, bits: u32) -> Self {
+        self.readers = bits;
+        self
     }
 
     /// Syncs the file and gives it its name. The name itself is on the disk only after the
@@ -86,6 +94,10 @@ impl Draft {
     /// As [`Draft::publish`] without syncing, for what means nothing after a crash of the machine,
     /// or is not trusted: that may leave it empty.
     pub(super) fn publish_for_now(mut self, target: &Path) -> Result<File, StoreError> {
+        if self.readers != 0 {
+            let mode = 0o600 | self.readers & 0o044;
+            self.disk.set_mode(&self.path, mode).map_err(StoreError::at(&self.path))?;
+        }
         let renamed = match self.disk.rename(&self.path, target) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if let Some(directory) = target.parent() {
