@@ -14,6 +14,7 @@
 //! One of the two sees the other.
 
 use std::fs::File;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{io, thread};
@@ -24,7 +25,7 @@ use super::blobs::open_regular;
 use super::draft::is_locked;
 use super::ingest::{file_id, id};
 use super::reach::{DEPTH, Needed, names_in};
-use super::{MountRecord, Store, StoreError, StoredImage};
+use super::{Store, StoreError, StoredImage};
 use crate::oci::{Algorithm, Digest};
 
 /// How often a lock is tried, and the time between: who looks for locks has one for microseconds.
@@ -41,8 +42,8 @@ pub struct Hold {
 /// Who uses an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum User {
-    /// A mount, which its record describes.
-    Mount(MountRecord),
+    /// A mount at this directory.
+    Mount(PathBuf),
     /// A command that runs in it, or a mount that another user made.
     Command,
 }
@@ -97,7 +98,7 @@ impl Store {
     pub(super) fn user_of(&self, image: &Digest) -> Result<Option<User>, StoreError> {
         let mut mounts = self.live_mounts()?.into_iter();
         if let Some(record) = mounts.find(|record| record.image_id == *image) {
-            return Ok(Some(User::Mount(record)));
+            return Ok(Some(User::Mount(record.mountpoint)));
         }
         Ok(self.is_held(image)?.then_some(User::Command))
     }

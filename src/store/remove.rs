@@ -11,7 +11,7 @@ use super::hold::User;
 use super::image::{Found, short};
 use super::index::{Index, Named};
 use super::reach::Needed;
-use super::{MountRecord, NameRow, Store, StoreError};
+use super::{NameRow, Store, StoreError};
 use crate::oci::Digest;
 
 /// A reference to an image, as `rm` counts them.
@@ -144,9 +144,7 @@ impl Store {
         let Some(id) = image.id else { return Ok(()) };
         let image = text.to_owned();
         match self.user_of(&id)? {
-            Some(User::Mount(MountRecord { mountpoint, .. })) => {
-                Err(StoreError::InUse { image, mountpoint })
-            }
+            Some(User::Mount(mountpoint)) => Err(StoreError::InUse { image, mountpoint }),
             Some(User::Command) => Err(StoreError::Running { image }),
             None => Ok(()),
         }
