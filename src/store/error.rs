@@ -114,8 +114,8 @@ pub enum StoreError {
         /// Where.
         mountpoint: PathBuf,
     },
-    /// A command runs in the image.
-    #[error("image {image} is in use: a command runs in it")]
+    /// A command runs in the image, or it is about to be mounted.
+    #[error("image {image} is in use: a command runs in it, or it is being mounted")]
     Running {
         /// What the user wrote.
         image: String,

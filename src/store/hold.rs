@@ -36,13 +36,13 @@ const BETWEEN: Duration = Duration::from_millis(2);
 /// all that inherited it.
 #[derive(Debug, Clone)]
 pub struct Hold {
-    _locks: Arc<[File]>,
+    locks: Vec<Arc<File>>,
 }
 
 /// Who uses an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum User {
-    /// A mount at this directory.
+    /// A mount on this directory.
     Mount(PathBuf),
     /// A command that runs in it, or a mount that another user made.
     Command,
@@ -69,13 +69,23 @@ impl Store {
         };
         let mut locks = Vec::new();
         for digest in of {
-            locks.push(self.lock_document(digest)?.ok_or_else(|| missing(digest))?);
+            locks.push(Arc::new(self.lock_document(digest)?.ok_or_else(|| missing(digest))?));
         }
         let index = self.index()?;
         if !index.images().any(|row| row.manifest.digest == image.manifest.digest) {
             return Err(missing(&image.manifest.digest));
         }
-        Ok(Hold { _locks: locks.into() })
+        Ok(Hold { locks })
+    }
+
+    /// The same of an image that is held already, whether it still has its names or not.
+    pub fn use_held(&self, image: &StoredImage, hold: &Hold) -> Result<Hold, StoreError> {
+        let config = self.lock_document(&image.id)?;
+        let config = config.ok_or_else(|| StoreError::MissingBlob {
+            digest: image.id,
+            needed_by: image.names.first().cloned().unwrap_or_else(|| image.short_id()),
+        })?;
+        Ok(Hold { locks: hold.locks.iter().cloned().chain([Arc::new(config)]).collect() })
     }
 
     /// Locks a document; `None` when it is not there.

@@ -23,7 +23,9 @@ pub fn store(error: &StoreError) -> Option<String> {
         StoreError::InUse { mountpoint, .. } => {
             format!("`shale umount {}` first", mountpoint.display())
         }
-        StoreError::Running { .. } => "end the `shale chroot` of it first".to_owned(),
+        StoreError::Running { .. } => {
+            "end the `shale chroot` of it first; `shale mounts` lists what is mounted".to_owned()
+        }
         StoreError::SeveralNames { .. } => {
             "`-f` removes them all, or remove names one by one".to_owned()
         }

@@ -32,11 +32,11 @@ pub fn mount(context: &mut Context, args: &Mount) -> Result<(), Error> {
     let store = context.store()?;
     mount::check_place(&store, &args.directory)?;
     // Until the mount holds it itself.
-    let (mut image, _held) = image(context, &args.wanted)?;
+    let (mut image, held) = image(context, &args.wanted)?;
     let name = image.names.first().cloned().unwrap_or_else(|| image.id.to_string());
     let name = chosen_name(&args.wanted.image, &image).unwrap_or(name);
     let first_layer = cut_layers(&mut image, args)?;
-    let hold = store.hold_in_use(&image)?;
+    let hold = store.use_held(&image, &held)?;
     let view = || match View::held(&store, &image, &name, hold.clone()) {
         Ok(view) => Ok(View { first_layer, ..view }),
         Err(error) => Err(numbered(error, first_layer)),

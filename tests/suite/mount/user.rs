@@ -223,7 +223,7 @@ fn directly_in_a_user_namespace() {
         "exec unshare --user --map-root-user --mount sh -c '{looks} {}' sh \"$@\"\n",
         bench.dir.display()
     );
-    fs::write(&script, text).unwrap();
+    std::fs::write(&script, text).unwrap();
     bench.prefix[last] = bench.prefix[last].replace(
         AS_NOBODY,
         &format!("{} sh {} \"$@\"", AS_NOBODY.trim_end_matches(" \"$@\""), script.display()),
