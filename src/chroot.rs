@@ -52,7 +52,9 @@ use crate::fuse::{self, MountError, MountOptions, MountPoint, Session};
 use crate::mount;
 use crate::store::{Store, StoredImage};
 use crate::sys::namespace;
-use crate::sys::process::{Guardian, detach, fork_child, is_real_root, readable_within};
+use crate::sys::process::{
+    Guardian, close_files_to_write, detach, fork_child, is_real_root, readable_within,
+};
 use crate::sys::signal::Blocked;
 use inside::Inside;
 use keep::Kept;
@@ -139,7 +141,9 @@ pub fn run(
     let squashed = limited.then_some(0);
     let shown = fs::View { mask_suid: unprivileged, uid: squashed, gid: squashed };
     let content = Content::open(store.clone(), view.layers, content::Options::for_command());
-    let file_system = Arc::new(ImageFs::new(view.tree, content, shown));
+    // In the namespace that was just entered, whose users are the ones that there are.
+    let viewer = unprivileged.then(fs::Viewer::this);
+    let file_system = Arc::new(ImageFs::new(view.tree, content, shown).with_viewer(viewer));
     let connection = mount_image(&scratch, image)?;
     let guardian = Guardian::this().map_err(ChrootError::Process)?;
     let server = fork_child(|| serve(store, file_system, connection, &guardian));
@@ -233,6 +237,7 @@ fn serve(store: &Store, file_system: Arc<ImageFs>, connection: OwnedFd, guardian
     let served = guardian
         .bind()
         .and_then(|()| detach(rustix::stdio::stderr().try_clone_to_owned()?.into()))
+        .and_then(|()| close_files_to_write())
         .and_then(|()| Session::start(file_system, connection, SERVER_THREADS))
         .and_then(|session| {
             mount::sandbox::enter(store, false).map_err(io::Error::other)?;

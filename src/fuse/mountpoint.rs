@@ -37,7 +37,13 @@ impl MountPoint {
                 _ => MountError::Io { path, source: error.into() },
             }
         })?;
-        let real = fs::read_link(link(&directory)).map_err(MountError::io(path))?;
+        let real = fs::read_link(link(&directory)).map_err(|error| {
+            if Path::new("/proc/self").exists() {
+                MountError::io(path)(error)
+            } else {
+                MountError::NoProc
+            }
+        })?;
         let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
         let status = rustix::fs::statx(&directory, "", flags, StatxFlags::empty())
             .map_err(|error| MountError::io(path)(error.into()))?;

@@ -19,9 +19,10 @@
 //! attempt. An unmounted mount does not come back: the record is looked at before each attempt and
 //! locked while mounting.
 //!
-//! **Is not confined.** It mounts and forks, so it keeps the rights of whoever mounted. It reads the
-//! tables of the tree, and an image's layers only if those tables have to be made again. SIGTERM,
-//! SIGINT and SIGHUP are passed on to the server, which unmounts.
+//! **Is held to its calls** where it can mount by itself ([`super::sandbox`]), and still can do more than
+//! a server: it mounts, forks, and writes files. It reads the tables of the tree, and an image's layers
+//! only if those tables have to be made again. SIGTERM, SIGINT and SIGHUP are passed on to the server,
+//! which unmounts.
 
 use std::fs::File;
 use std::path::Path;
@@ -31,6 +32,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process};
 
 use super::record::{BETWEEN, find_dead, unmount_dead};
+use super::sandbox::Helper;
 use super::server::{Server, forget};
 use super::{Error, Options, View, fork_server, mount_options};
 use crate::fuse::{self, MountPoint};
@@ -63,6 +65,7 @@ impl Supervised<'_> {
     pub(super) fn run(&self, first: Server, ready: impl FnOnce(&MountRecord)) -> Result<(), Error> {
         let signals = [&signal::ENDINGS[..], &[libc::SIGCHLD]].concat();
         let signals = Blocked::new(&signals).map_err(Error::Fork)?;
+        Helper::Supervisor.confine();
         let place = first.mountpoint().to_owned();
         let me = Supervisor::this();
         let first = first.supervised(None, me);

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
+use super::sandbox::Helper;
 use super::{Error, record};
 use crate::fuse::{FSTYPE, MountPoint};
 use crate::store::Store;
@@ -29,6 +30,7 @@ pub(super) fn start(store: &Store, mountpoint: &Path, pid: u32) -> Result<(), Er
     let null = File::options().write(true).open("/dev/null").map_err(Error::Fork)?;
     let watch = || {
         let waited = process::detach(null).and_then(|()| {
+            Helper::Watcher.confine();
             while !process::wait_until_gone(pid, started, A_WHILE)? {}
             Ok(())
         });

@@ -100,6 +100,22 @@ impl Draft {
         self.file.try_clone().map_err(StoreError::at(target))
     }
 
+    /// As [`Draft::publish_for_now`], and gives the file open to be read, under a lock of its own:
+    /// for whoever keeps it while others are to believe what it says. `None`: it was taken for an
+    /// orphan in the moment without a lock, and is gone; it has to be made again.
+    pub(super) fn publish_read_only(self, target: &Path) -> Result<Option<File>, StoreError> {
+        let at = |error| StoreError::at(&self.path)(error);
+        // A lock belongs to an open file: the one that can write has to give it up first.
+        let reader = File::open(&self.path).map_err(at)?;
+        lock(&self.file, FlockOperation::Unlock).map_err(at)?;
+        lock(&reader, FlockOperation::LockExclusive).map_err(at)?;
+        if reader.metadata().map_err(at)?.nlink() == 0 {
+            return Ok(None);
+        }
+        self.publish_for_now(target)?;
+        Ok(Some(reader))
+    }
+
     /// The file, without a name.
     pub(super) fn nameless(self) -> Result<File, StoreError> {
         self.file.try_clone().map_err(StoreError::at(&self.path))

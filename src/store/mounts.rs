@@ -138,10 +138,15 @@ impl Store {
         let mut bytes = serde_json::to_vec_pretty(record)
             .map_err(|error| StoreError::at(&path)(error.into()))?;
         bytes.push(b'\n');
-        let mut draft = self.draft()?;
-        draft.write_all(&bytes).map_err(StoreError::at(&path))?;
-        // No mount outlives the machine, and syncing would take longer than mounting.
-        Ok(MountLock { _file: draft.publish_for_now(&path)? })
+        loop {
+            let mut draft = self.draft()?;
+            draft.write_all(&bytes).map_err(StoreError::at(&path))?;
+            // No mount outlives the machine, and syncing would take longer than mounting. A server
+            // that is taken over must not be able to write another's name into its record.
+            if let Some(file) = draft.publish_read_only(&path)? {
+                return Ok(MountLock { _file: file });
+            }
+        }
     }
 
     /// Removes a mount record; none there is fine.

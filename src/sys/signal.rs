@@ -29,17 +29,7 @@ impl Blocked {
     /// # Errors
     /// A number that is no signal.
     pub fn new(signals: &[i32]) -> io::Result<Self> {
-        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
-        // SAFETY: sigemptyset initialises the set that the pointer leads to.
-        unsafe { libc::sigemptyset(set.as_mut_ptr()) };
-        // SAFETY: sigemptyset has just initialised it.
-        let mut set = unsafe { set.assume_init() };
-        for &signal in signals {
-            // SAFETY: an initialised set; a wrong number is reported, not acted on.
-            if unsafe { libc::sigaddset(&mut set, signal) } != 0 {
-                return Err(io::Error::last_os_error());
-            }
-        }
+        let set = set_of(signals)?;
         change(libc::SIG_BLOCK, &set)?;
         Ok(Self(set))
     }
@@ -72,6 +62,29 @@ impl Blocked {
     pub fn release(&self) -> io::Result<()> {
         change(libc::SIG_UNBLOCK, &self.0)
     }
+}
+
+/// Lets a signal through to this thread and those it starts.
+///
+/// # Errors
+/// A number that is no signal.
+pub(super) fn unblock(signal: i32) -> io::Result<()> {
+    change(libc::SIG_UNBLOCK, &set_of(&[signal])?)
+}
+
+fn set_of(signals: &[i32]) -> io::Result<libc::sigset_t> {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset initialises the set that the pointer leads to.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    // SAFETY: sigemptyset has just initialised it.
+    let mut set = unsafe { set.assume_init() };
+    for &signal in signals {
+        // SAFETY: an initialised set; a wrong number is reported, not acted on.
+        if unsafe { libc::sigaddset(&mut set, signal) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(set)
 }
 
 fn change(how: libc::c_int, set: &libc::sigset_t) -> io::Result<()> {
