@@ -8,19 +8,21 @@
 //! Descriptor --source--> bytes       an untrusted stream
 //! bytes --store--> BlobId            exists only once size and digest matched
 //! manifest + config --oci--> Image   layers and their DiffIds
-//! blob stream --layer--> LayerToc    one pass: DiffId checked, entries, spans with checkpoints
-//! [LayerToc] --tree--> ImageTree     whiteouts resolved, hard links joined; immutable, mapped
+//! blob stream --layer--> Toc          one pass: DiffId checked, entries, spans with checkpoints
+//! Tocs --tree--> ImageTree           whiteouts resolved, hard links joined; immutable, mapped
 //! FUSE request --fuse--> fs          inode = row; pure lookups in the ImageTree
 //! read(row, range) --content--> bytes  span cache -> checkpoint -> inflate -> digest check
 //! ```
 //!
-//! Invariants: a module uses only those listed above it here; nothing below `fuse` names a type of
+//! Invariants: a module uses only those listed before it here; nothing before `fuse` names a type of
 //! the FUSE crate; only `sys` is unsafe; only `cli` prints; only `main` exits; bytes from outside
 //! become an object only after their digest matched, and can never cause a panic. `tests/tidy.rs`
 //! checks what a machine can check of these.
 
 #[allow(unsafe_code)]
 pub mod sys;
+
+pub mod template;
 
 pub mod oci;
 

@@ -4,12 +4,12 @@ use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::args::Global;
-use super::error::Error;
-use super::local;
-use super::output::Output;
-use super::suggest::explain;
-use crate::oci::ImageName;
+use crate::cli::args::Global;
+use crate::cli::error::Error;
+use crate::cli::error::suggest::explain;
+use crate::cli::local;
+use crate::cli::terminal::Output;
+use crate::oci::{ImageName, Reference};
 use crate::store::{Store, StoredImage};
 use crate::sys::process;
 
@@ -92,4 +92,9 @@ pub fn default_root() -> Option<PathBuf> {
     let data = absolute("XDG_DATA_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(Path::new(".local/share"))))?;
     Some(data.join("shale"))
+}
+
+/// The short form of a full reference.
+pub fn familiar(name: &str) -> String {
+    name.parse::<Reference>().map_or_else(|_| name.to_owned(), |name| name.familiar())
 }

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use super::error::Error;
+use crate::cli::error::Error;
 use crate::oci::{ImageName, ImageSelector, Reference};
 
 /// The name for an image that `name` stands for.

@@ -1,56 +1,40 @@
 //! The command line: reads words, calls the library, prints. The only module that prints.
 //!
 //! ```text
-//! words --args--> what to do --a file a command family--> library
+//! words --args--> what to do --ROOM/COMMAND.rs--> library
 //!                                |
-//!          listing (template, table) | messages | progress --> output --> terminal, pipe or file
+//!          format (listing, template, units) | messages | progress --terminal--> terminal, pipe, file
 //! ```
+//!
+//! A command is in the file of its name, in the room of its family:
+//!
+//! | room | what is there |
+//! |---|---|
+//! | `args` | words: options and help texts of each family, completion |
+//! | `images`, `files`, `mounts`, `registries`, `store`, `shell` | the commands |
+//! | `filter` | `--filter` and its patterns |
+//! | `format` | listings, tables, sizes, times |
+//! | `terminal` | output, colour, escaping, progress, log lines, files |
+//! | `error` | messages, hints, exit statuses |
+//! | `context`, `local` | what every command has; names of images in the store |
 //!
 //! Guarantees: standard output carries only what was asked for; nothing foreign reaches a terminal
 //! raw; an error is one line with a hint, and the exit status says which kind; a closed pipe is no
 //! error. Nothing here decides what an image is or where it is kept: that is the library's.
 
-mod archive;
 pub mod args;
-mod auth_file;
-mod chroot;
-mod complete;
 mod context;
-mod diff;
 mod error;
-mod escape;
-mod extract;
 mod files;
 mod filter;
-mod glob;
-mod hint;
-mod history;
-mod image_list;
+mod format;
 mod images;
-mod inspect;
-mod layers;
-mod listing;
 mod local;
-mod logger;
-mod login;
-mod mount_helper;
-mod mount_options;
 mod mounts;
-mod output;
-mod progress;
-mod pull;
-mod refuse;
-mod registry;
-mod remove;
+mod registries;
 mod shell;
-mod stats;
-mod suggest;
-mod table;
-pub mod template;
-mod units;
-mod usage;
-mod verify;
-mod which;
+mod store;
+mod terminal;
 
 use std::ffi::OsString;
 
@@ -59,15 +43,16 @@ use clap::FromArgMatches;
 use crate::sys::memory;
 use args::{Cli, Command, Top};
 use context::Context;
-use error::{Error, status};
+use error::{Error, invalid_arguments, status};
+use terminal::{ColorChoice, Output, logger};
 
 /// Runs the program with its words, the first of which is its name. Returns the exit status.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> u8 {
     let words: Vec<OsString> = words.into_iter().collect();
-    if std::env::var_os(shell::COMPLETE).is_some() {
+    if std::env::var_os(shell::completion::COMPLETE).is_some() {
         return complete(words);
     }
-    if mount_helper::is_called(&words) {
+    if mounts::helper::is_called(&words) {
         return help_mount(&words);
     }
     execute(words)
@@ -75,20 +60,20 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> u8 {
 
 /// The work of mount(8).
 fn help_mount(words: &[OsString]) -> u8 {
-    let status = match mount_helper::translate(words) {
+    let status = match mounts::helper::translate(words) {
         Ok(words) => words.map_or(0, execute),
         Err(error) => {
-            output::Output::new(output::ColorChoice::Auto, false).error(&error);
+            Output::new(ColorChoice::Auto, false).error(&error);
             error.status()
         }
     };
-    mount_helper::status(status)
+    mounts::helper::status(status)
 }
 
 fn execute(words: Vec<OsString>) -> u8 {
     let cli = match parse(words) {
         Ok(cli) => cli,
-        Err(error) => return refuse::refuse(&error),
+        Err(error) => return invalid_arguments::refuse(&error),
     };
     memory::keep_small();
     logger::start(cli.global.log_level.as_deref(), cli.global.verbose);
@@ -123,36 +108,36 @@ fn complete(words: Vec<OsString>) -> u8 {
 
 fn dispatch(context: &mut Context, command: &Command) -> Result<(), Error> {
     match command {
-        Command::Pull(args) => pull::pull(context, args),
-        Command::Mount(args) => mounts::mount(context, args),
-        Command::Umount(args) => mounts::umount(context, args),
-        Command::Mounts(args) => mounts::mounts(context, args),
-        Command::Stats(args) => stats::stats(context, args),
-        Command::Chroot(args) => chroot::chroot(context, args),
-        Command::Files(args) => files::files(context, args),
-        Command::Cat(args) => extract::cat(context, args),
-        Command::Cp(args) => extract::copy(context, args),
-        Command::Export(args) => extract::export(context, args),
-        Command::Ls(args) => images::list(context, args),
-        Command::Inspect(args) => inspect::inspect(context, args),
-        Command::History(args) => history::history(context, args),
-        Command::Layers(args) => layers::layers(context, args),
-        Command::Which(args) => which::which(context, args),
-        Command::Diff(args) => diff::diff(context, args),
-        Command::Rm(args) => remove::remove(context, args),
-        Command::Tag(args) => remove::tag(context, args),
-        Command::Prune(args) => remove::prune(context, args),
-        Command::Load(args) => archive::load(context, args),
-        Command::Search(args) => registry::search(context, args),
-        Command::Manifest(args) => registry::manifest(context, args),
-        Command::Platforms(args) => registry::platforms(context, args),
-        Command::Login(args) => login::login(context, args),
-        Command::Logout(args) => login::logout(context, args),
-        Command::Save(args) => archive::save(context, args),
-        Command::Df(args) => usage::df(context, args),
-        Command::Verify(args) => verify::verify(context, args),
-        Command::Info(args) => usage::info(context, args),
-        Command::Completion(args) => shell::completion(context, args),
-        Command::Man(args) => shell::man(context, args),
+        Command::Pull(args) => images::pull::pull(context, args),
+        Command::Mount(args) => mounts::mount::mount(context, args),
+        Command::Umount(args) => mounts::umount::umount(context, args),
+        Command::Mounts(args) => mounts::mounts::mounts(context, args),
+        Command::Stats(args) => mounts::stats::stats(context, args),
+        Command::Chroot(args) => mounts::chroot::chroot(context, args),
+        Command::Files(args) => files::files::files(context, args),
+        Command::Cat(args) => files::cat::cat(context, args),
+        Command::Cp(args) => files::cp::copy(context, args),
+        Command::Export(args) => files::export::export(context, args),
+        Command::Ls(args) => images::ls::list(context, args),
+        Command::Inspect(args) => images::inspect::inspect(context, args),
+        Command::History(args) => images::history::history(context, args),
+        Command::Layers(args) => images::layers::layers(context, args),
+        Command::Which(args) => images::which::which(context, args),
+        Command::Diff(args) => images::diff::diff(context, args),
+        Command::Rm(args) => images::rm::remove(context, args),
+        Command::Tag(args) => images::tag::tag(context, args),
+        Command::Prune(args) => images::prune::prune(context, args),
+        Command::Load(args) => images::load::load(context, args),
+        Command::Search(args) => registries::search::search(context, args),
+        Command::Manifest(args) => registries::manifest::manifest(context, args),
+        Command::Platforms(args) => registries::platforms::platforms(context, args),
+        Command::Login(args) => registries::login::login(context, args),
+        Command::Logout(args) => registries::logout::logout(context, args),
+        Command::Save(args) => images::save::save(context, args),
+        Command::Df(args) => store::df::df(context, args),
+        Command::Verify(args) => store::verify::verify(context, args),
+        Command::Info(args) => store::info::info(context, args),
+        Command::Completion(args) => shell::completion::completion(context, args),
+        Command::Man(args) => shell::man::man(context, args),
     }
 }

@@ -119,7 +119,7 @@ impl MountError {
     /// What to do about it, where that is known.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
-            Self::Missing { .. } => "make the directory first: mkdir -p DIR",
+            Self::Missing { .. } => "`--mkdir` makes it",
             Self::NotDirectory { .. } | Self::NotEmpty { .. } => "choose an empty directory",
             Self::AlreadyMounted { .. } => "unmount it first, or choose another directory",
             Self::NoDevice => {

@@ -7,7 +7,8 @@ use crate::support::figures;
 use crate::support::images;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::images::{TestImage, TestLayer, write_layout};
@@ -24,17 +25,105 @@ fn noise(word: &str, size: usize) -> Vec<u8> {
     noise
 }
 
+/// The images' tags; each has a file of that name in its top layer.
+const WORDS: [&str; 4] = ["one", "two", "three", "four"];
+
 /// Images of which each shares layers with the others, as an OCI layout.
 fn layout(bench: &Bench) -> Vec<String> {
     let layer = |word: &str| TestLayer::of(&[(word, &noise(word, 400_000)[..])]);
     let shared = [layer("base"), layer("libs")];
     let image = |word: &str| TestImage::new([&shared[..], &[layer(word)]].concat(), word);
-    let words = ["one", "two", "three", "four"];
-    let images = words.map(image);
-    let rows: Vec<_> = images.iter().zip(words).collect();
+    let images = WORDS.map(image);
+    let rows: Vec<_> = images.iter().zip(WORDS).collect();
     let directory = bench.path("layout");
     write_layout(&directory, &rows);
-    words.iter().map(|word| format!("oci:{}:{word}", directory.display())).collect()
+    WORDS.iter().map(|word| format!("oci:{}:{word}", directory.display())).collect()
+}
+
+/// What a loop does until the others are done.
+fn until(done: &AtomicBool, mut work: impl FnMut()) {
+    while !done.load(Ordering::Relaxed) {
+        work();
+        figures::count("concurrent processes", 1);
+    }
+}
+
+/// Mounts an image, reads the file that it alone has, and unmounts it.
+fn mount_and_read(bench: &Bench, image: &str, right: &(&str, Vec<u8>), place: &Path) {
+    let directory = place.to_str().unwrap();
+    let said = bench.shale(&["mount", image, directory]);
+    if !said.success {
+        // Removed between any two looks at it: the command gives up in the end, and may.
+        assert!(said.stderr.contains("removed again and again"), "{}", said.stderr);
+        return;
+    }
+    // By a process of its own: what this one has open, every process has that it starts meanwhile.
+    let read = Command::new("cat").arg(place.join(right.0)).output();
+    let said = bench.shale(&["umount", directory]);
+    assert!(read.unwrap().stdout == right.1, "{image}");
+    assert!(said.success, "{}", said.stderr);
+    figures::count("concurrent processes", 2);
+}
+
+/// Removes an image, whoever uses it: refused only where it is mounted or gone.
+fn remove(bench: &Bench, name: &str) {
+    let said = bench.shale(&["rm", name]);
+    let excuses = ["no such image", "mounted"];
+    let excused = excuses.iter().any(|excuse| said.stderr.contains(excuse));
+    assert!(said.success || excused, "{}", said.stderr);
+}
+
+/// THREAT-MODEL.md's four at once. How they meet differs from run to run; what must hold does not.
+#[test]
+fn pulls_mounts_removals_and_prunes_at_once() {
+    let Some(_alone) = can_mount() else { return };
+    let bench = Bench::new();
+    let images = layout(&bench);
+    for image in &images {
+        assert!(bench.shale(&["pull", "-q", image]).success);
+    }
+    let names: Vec<_> =
+        images::names(&bench.store()).into_iter().filter(|name| name != IMAGE).collect();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let pulls = images.iter().map(|image| {
+            scope.spawn(|| {
+                for _ in 0..6 {
+                    let said = bench.shale(&["pull", "-q", image]);
+                    assert!(said.success, "{}", said.stderr);
+                    figures::count("concurrent processes", 1);
+                }
+            })
+        });
+        let mounts = images.iter().zip(WORDS).map(|(image, word)| {
+            let place = bench.path(&format!("mnt-{word}"));
+            fs::create_dir(&place).unwrap();
+            let bench = &bench;
+            scope.spawn(move || {
+                for _ in 0..4 {
+                    mount_and_read(bench, image, &(word, noise(word, 400_000)), &place);
+                }
+            })
+        });
+        let work: Vec<_> = pulls.chain(mounts).collect();
+        scope.spawn(|| until(&done, || names.iter().for_each(|name| remove(&bench, name))));
+        scope.spawn(|| {
+            until(&done, || {
+                let said = bench.shale(&["prune", "-a", "-f"]);
+                assert!(said.success, "{}", said.stderr);
+            });
+        });
+        let ended: Vec<_> = work.into_iter().map(|thread| thread.join()).collect();
+        // The loops end also when something has failed.
+        done.store(true, Ordering::Relaxed);
+        assert!(ended.iter().all(Result::is_ok));
+    });
+    for image in &images {
+        assert!(bench.shale(&["pull", "-q", image]).success);
+    }
+    assert!(bench.records().is_empty());
+    assert!(bench.shale(&["prune", "-f"]).success);
+    assert_eq!(pull::verify(&bench.store(), None, true).unwrap(), []);
 }
 
 #[test]

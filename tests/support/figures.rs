@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 /// Totals of this process, by what and test.
@@ -23,16 +23,28 @@ pub fn once(what: &str) {
 }
 
 fn write(what: &str, change: impl Fn(usize) -> usize) {
-    // A test's thread has its name; a thread that it started has not, and counts for its process.
-    let thread = std::thread::current().name().unwrap_or("other").replace("::", ".");
-    let test = format!("{}.{thread}", env!("CARGO_CRATE_NAME"));
+    let (directory, test) = place(what);
     let mut totals = TOTALS.lock().unwrap_or_else(PoisonError::into_inner);
     let total = totals.entry((what.to_owned(), test.clone())).or_default();
     *total = change(*total);
+    fs::write(directory.join(test), format!("{total}\n")).expect("target/ can be written");
+}
+
+/// Where a figure of the running test is kept, and the test's name.
+fn place(what: &str) -> (PathBuf, String) {
+    // A test's thread has its name; a thread that it started has not, and counts for its process.
+    let thread = std::thread::current().name().unwrap_or("other").replace("::", ".");
+    let test = format!("{}.{thread}", env!("CARGO_CRATE_NAME"));
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("target/tmp");
     let directory = target.join("figures").join(what);
     fs::create_dir_all(&directory).expect("target/ can be written");
-    fs::write(directory.join(test), format!("{total}\n")).expect("target/ can be written");
+    (directory, test)
+}
+
+/// Notes a text about the running test, such as why it is not run.
+pub fn note(what: &str, text: &str) {
+    let (directory, test) = place(what);
+    fs::write(directory.join(test), format!("{text}\n")).expect("target/ can be written");
 }
 
 /// The running test is none of these after all: it compares, or checks the check.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::complete;
 use super::{Fetching, Wanted};
-use crate::cli::complete;
 
 /// `shale files`
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::RaisedLimits;
-use crate::cli::complete;
+use super::complete;
 
 /// `shale ls`
 #[derive(Debug, Args)]

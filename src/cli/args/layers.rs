@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::Args;
 
-use crate::cli::complete;
+use super::complete;
 
 /// `shale layers`
 #[derive(Debug, Args)]

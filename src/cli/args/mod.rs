@@ -5,6 +5,7 @@
 //! definition. Nothing is done here but reading words.
 
 mod chroot;
+pub mod complete;
 mod deferred;
 mod files;
 mod images;
@@ -32,7 +33,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use super::output::ColorChoice;
+use crate::cli::terminal::ColorChoice;
 
 /// Mount any container image as a directory. Nothing is unpacked, nothing runs in the background.
 #[derive(Debug, Parser)]

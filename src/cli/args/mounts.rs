@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::complete;
 use super::{Connection, RaisedLimits};
-use crate::cli::complete;
 use crate::oci::Platform;
 
 /// When `mount` asks the registry.
@@ -54,6 +54,7 @@ pub struct Fetching {
 #[command(after_help = "\
 Examples:
   shale mount debian:12 ./d
+  shale mount --mkdir debian:12 ./new/d
   shale mount ghcr.io/x/y@sha256:0123... ./d
   shale mount oci:./layout:v1 ./d
   shale mount --layer 2 debian:12 ./layer        The third layer alone
@@ -75,6 +76,9 @@ pub struct Mount {
     /// An empty directory
     #[arg(value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     pub directory: PathBuf,
+    /// Make the directory, and those above it, when it is missing
+    #[arg(long)]
+    pub mkdir: bool,
     /// Stay, and serve in this process until it is unmounted
     #[arg(long)]
     pub foreground: bool,

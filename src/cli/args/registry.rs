@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::{Args, Subcommand};
 
 use super::RaisedLimits;
-use crate::cli::complete;
+use super::complete;
 use crate::oci::Platform;
 
 /// How to reach a registry.

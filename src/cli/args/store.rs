@@ -6,7 +6,7 @@ use clap::Args;
 use clap_complete::Shell;
 
 use super::Connection;
-use crate::cli::complete;
+use super::complete;
 
 /// `shale df`
 #[derive(Debug, Args)]

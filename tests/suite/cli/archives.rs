@@ -9,6 +9,7 @@ use std::path::Path;
 use crate::support::cli::Home;
 use crate::support::layout_registry::LayoutRegistry;
 use crate::support::real_registry::installed;
+use crate::support::require::is_root;
 
 /// A home with images of Docker's and of OCI's media types in its store.
 struct Stage {
@@ -85,7 +86,7 @@ fn skopeo_reads_what_we_save() {
 #[test]
 fn podman_reads_what_we_save() {
     let stage = Stage::new();
-    if !installed("podman") || !rustix::process::geteuid().is_root() {
+    if !installed("podman") || !is_root() {
         return;
     }
     let (root, run) = (stage.home.path("podman"), stage.home.path("podman-run"));
@@ -160,7 +161,7 @@ fn other_tools_read_the_store() {
             let there = fs::read_dir(&root).unwrap().count();
             assert!(there > 0, "{name}");
         }
-        if installed("podman") && rustix::process::geteuid().is_root() {
+        if installed("podman") && is_root() {
             // It calls the image after the directory, which must then be in small letters.
             let (root, run) = (path("podman"), path("podman-run"));
             let home = stage.home.path("");

@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use shalefs::cli::template::{Field, Struct, Template, Value};
+use shalefs::template::{Field, Struct, Template, Value};
 
 const PATH: &str = ".Metadata.Metadata.AdditionalFields";
 

@@ -39,6 +39,35 @@ fn assert_refused(bench: &Bench, said: &Said, why: &str) {
     assert_eq!(program::names(&bench.path("store/mounts")).unwrap(), 0);
 }
 
+/// An image that no place at hand has: a source that is asked for it fails at once.
+const ELSEWHERE: &str = "oci:/nonexistent/layout:1";
+
+#[test]
+fn a_place_is_looked_at_before_the_image_is_fetched() {
+    let Some(_alone) = can_mount() else { return };
+    let bench = Bench::new();
+    let missing = bench.path("missing");
+    let missing = missing.to_str().unwrap();
+    let said = bench.shale(&["mount", ELSEWHERE, missing]);
+    let right = format!("shale: {missing}: no such directory\nhint: `--mkdir` makes it\n");
+    assert_eq!(said.stderr, right, "the place, and not the image");
+    let said = bench.shale(&["mount", ELSEWHERE, bench.dir.to_str().unwrap()]);
+    assert!(!said.success && said.stderr.contains("/nonexistent/layout"), "{}", said.stderr);
+}
+
+#[test]
+fn a_missing_directory_is_made_when_asked_for() {
+    let Some(_alone) = can_mount() else { return };
+    let mut bench = Bench::new();
+    bench.dir = bench.path("new/dir");
+    let said = bench.try_mount(&["--mkdir"]);
+    assert!(said.success, "{}", said.stderr);
+    assert_eq!(fs::read(bench.dir.join("etc/word")).unwrap(), b"sample\n");
+    assert!(bench.umount().success);
+    // One that is there is what was wanted.
+    assert!(bench.try_mount(&["--mkdir"]).success && bench.umount().success);
+}
+
 #[test]
 fn a_place_that_cannot_be_mounted_on() {
     let Some(_alone) = can_mount() else { return };

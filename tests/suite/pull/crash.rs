@@ -12,6 +12,7 @@ use crate::support::fake_source::FakeSource;
 use crate::support::faulty::{Fault, FaultyDisk};
 use crate::support::images::{TestImage, TestLayer};
 use crate::support::replay::{Forgets, Loss, RecordingDisk};
+use crate::support::require::is_root;
 use shalefs::pull::{self, Options, PullError, Silent};
 use shalefs::store::verify::Severity;
 use shalefs::store::{Disk, Store};
@@ -123,8 +124,8 @@ fn a_full_or_failing_disk_is_reported_and_loses_nothing() {
 
 #[test]
 fn a_disk_that_is_really_full() {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("SKIPPED a_disk_that_is_really_full: needs root to mount a small tmpfs");
+    // For a small tmpfs.
+    if !is_root() {
         return;
     }
     let directory = tempfile::tempdir().unwrap();

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::support::images::{TestImage, write_layout};
+use crate::support::require::is_root;
 use shalefs::store::Store;
 
 /// Exit status, what was found, what was said.
@@ -162,7 +163,7 @@ fn a_store_without_its_format_is_for_verify_alone() {
 
 #[test]
 fn root_takes_back_what_belongs_to_another_user() {
-    if !rustix::process::geteuid().is_root() {
+    if !is_root() {
         return;
     }
     for path in ["blobs/sha256", "index.json", "lock"] {

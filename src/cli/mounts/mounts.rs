@@ -1,0 +1,57 @@
+//! `mounts`: what is mounted, a row a mount.
+
+use crate::cli::args::Mounts;
+use crate::cli::context::{Context, familiar};
+use crate::cli::error::Error;
+use crate::cli::format::{Columns, Format, short, units};
+use crate::mount::{self, Listed};
+use crate::store::Supervisor;
+use crate::template::{Field, Struct, Value};
+
+/// `shale mounts`
+pub fn mounts(context: &mut Context, args: &Mounts) -> Result<(), Error> {
+    let columns = Columns {
+        row: "mount",
+        titles: &[
+            ("ID", "ID"),
+            ("Image", "IMAGE"),
+            ("ImageID", "IMAGE ID"),
+            ("Dir", "DIR"),
+            ("PID", "PID"),
+            ("Uptime", "UPTIME"),
+            ("State", "STATE"),
+            ("Status", "STATE"),
+            ("Supervisor", "SUPERVISOR"),
+        ],
+        table: "{{.ID}}\t{{.Image}}\t{{.Dir}}\t{{.PID}}\t{{.Uptime}}\t{{.Status}}".to_owned(),
+    };
+    let quiet = context.quiet.then_some("{{.Dir}}");
+    let format = Format::choose(args.format.as_deref(), &columns, quiet)?;
+    let store = context.store()?;
+    let rows: Vec<Value> =
+        mount::list(&store)?.iter().map(|listed| row(listed, args.no_trunc)).collect();
+    format.print(&mut context.out, &columns, rows)
+}
+
+fn row(listed: &Listed, full_id: bool) -> Value {
+    let record = &listed.record;
+    let supervisor = record.supervisor.filter(Supervisor::lives);
+    let status = if supervisor.is_some() { ", supervised" } else { "" };
+    let status = format!("{}{status}", listed.state.name());
+    let supervisor = supervisor.map(|process| process.pid.to_string()).unwrap_or_default();
+    let image_id = if full_id { record.image_id.to_string() } else { short(&record.image_id) };
+    Value::from(Struct::row(
+        "mount",
+        vec![
+            Field::new("ID", record.id.as_str()),
+            Field::new("Image", familiar(&record.image)),
+            Field::new("ImageID", image_id),
+            Field::new("Dir", record.mountpoint.to_string_lossy().into_owned()),
+            Field::new("PID", record.pid.to_string()),
+            Field::new("Uptime", units::duration(listed.uptime)),
+            Field::new("State", listed.state.name()),
+            Field::new("Status", status),
+            Field::new("Supervisor", supervisor),
+        ],
+    ))
+}
