@@ -209,12 +209,16 @@ pub(super) const UNMOUNTING: &[Rule] = &[
     when(libc::SYS_openat, &[&[reading(2)]]),
     #[cfg(target_arch = "x86_64")]
     when(libc::SYS_open, &[&[reading(1)]]),
-    // Never what a link at the place leads to.
+    // Of a path never what a link there leads to; of a descriptor's link in /proc what is open there.
     when(
         libc::SYS_umount2,
-        &[&[argument(
+        &[&[exactly(
             1,
-            Test::Masked(!UnmountFlags::DETACH.bits(), &[UnmountFlags::NOFOLLOW.bits()]),
+            &[
+                UnmountFlags::NOFOLLOW.bits(),
+                UnmountFlags::NOFOLLOW.bits() | UnmountFlags::DETACH.bits(),
+                UnmountFlags::DETACH.bits(),
+            ],
         )]],
     ),
 ];

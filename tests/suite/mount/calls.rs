@@ -114,7 +114,7 @@ fn samples(name: &str, own: u64, kinds: &[&str]) -> Vec<([u64; 6], bool)> {
         }
         "mkdir" => each(1, &[0o700], &[0o777, 0o4700, 0o755]),
         "mkdirat" => each(2, &[0o700], &[0o777, 0o4700, 0o755]),
-        "umount2" => each(1, &[8, 10], &[0, 1, 2, 4, 9, 12]),
+        "umount2" => each(1, &[2, 8, 10], &[0, 1, 3, 4, 9, 12]),
         "prlimit64" => vec![
             ([0, 99, 0, 0, 0, 0], true),
             ([1, 7, 0, BAD, 0, 0], false),
