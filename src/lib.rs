@@ -22,9 +22,13 @@
 #[allow(unsafe_code)]
 pub mod sys;
 
+pub mod limits;
+
 pub mod template;
 
 pub mod oci;
+
+pub mod codec;
 
 pub mod store;
 

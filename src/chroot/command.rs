@@ -23,12 +23,18 @@ pub struct Defaults {
 pub struct Wishes {
     /// The command; empty takes the image's.
     pub command: Vec<String>,
+    /// Instead of Entrypoint and Cmd, with `command` as its arguments; empty stands for neither.
+    pub entrypoint: Option<String>,
     /// `NAME=VALUE`, or `NAME` to pass the caller's value on, or to have none when it has none.
     pub env: Vec<String>,
     /// Instead of WorkingDir.
     pub working_dir: Option<String>,
     /// Instead of User.
     pub user: Option<String>,
+    /// Supplementary groups besides those of the user, names or numbers.
+    pub groups: Vec<String>,
+    /// Instead of the short ID of the image.
+    pub hostname: Option<String>,
 }
 
 /// A command ready to be executed inside the root.
@@ -62,13 +68,7 @@ pub fn compose(
     hostname: &str,
     caller: impl Fn(&str) -> Option<String>,
 ) -> Command {
-    let argv = if !wishes.command.is_empty() {
-        wishes.command.clone()
-    } else if defaults.entrypoint.is_empty() && defaults.cmd.is_empty() {
-        vec!["/bin/sh".to_owned()]
-    } else {
-        [&defaults.entrypoint[..], &defaults.cmd[..]].concat()
-    };
+    let argv = words(defaults, wishes);
     let mut env = vec![
         ("PATH".to_owned(), DEFAULT_PATH.to_owned()),
         ("HOSTNAME".to_owned(), hostname.to_owned()),
@@ -92,6 +92,22 @@ pub fn compose(
     let working_dir = wishes.working_dir.as_deref().unwrap_or(&defaults.working_dir);
     let working_dir = format!("/{}", working_dir.trim_start_matches('/'));
     Command { argv, env, working_dir }
+}
+
+fn words(defaults: &Defaults, wishes: &Wishes) -> Vec<String> {
+    let entrypoint: Vec<String> = match &wishes.entrypoint {
+        Some(program) => vec![program.clone()],
+        None if wishes.command.is_empty() => defaults.entrypoint.clone(),
+        None => Vec::new(),
+    };
+    // `[""]` is how Docker's tools write that there is none.
+    let entrypoint = if entrypoint == [""] { Vec::new() } else { entrypoint };
+    let arguments = match wishes.entrypoint {
+        None if wishes.command.is_empty() => &defaults.cmd,
+        _ => &wishes.command,
+    };
+    let words = [entrypoint, arguments.clone()].concat();
+    if words.is_empty() { vec!["/bin/sh".to_owned()] } else { words }
 }
 
 fn set(env: &mut Vec<(String, String)>, name: &str, value: String) {
@@ -146,7 +162,7 @@ mod tests {
             command: vec!["ls".into(), "/".into()],
             env: vec!["LANG".into(), "A=b=c".into(), "UNSET".into(), "HOSTNAME".into()],
             working_dir: Some("tmp".into()),
-            user: None,
+            ..Wishes::default()
         };
         let command = run(&image(), &wishes);
         assert_eq!(command.argv, ["ls", "/"]);
@@ -154,6 +170,25 @@ mod tests {
         assert_eq!(value(&command, "LANG"), Some("my-LANG"));
         assert_eq!(value(&command, "A"), Some("b=c"));
         assert_eq!((value(&command, "UNSET"), value(&command, "HOSTNAME")), (None, None));
+    }
+
+    #[test]
+    fn entrypoints_are_replaced_and_cleared_as_docker_does() {
+        let argv = |defaults: &Defaults, entrypoint: Option<&str>, command: &[&str]| {
+            let wishes = Wishes {
+                entrypoint: entrypoint.map(str::to_owned),
+                command: command.iter().map(|word| (*word).to_owned()).collect(),
+                ..Wishes::default()
+            };
+            run(defaults, &wishes).argv
+        };
+        assert_eq!(argv(&image(), Some("/own"), &["a", "b"]), ["/own", "a", "b"]);
+        assert_eq!(argv(&image(), Some("/own"), &[]), ["/own"], "Cmd was for the other one");
+        assert_eq!(argv(&image(), Some(""), &["a"]), ["a"]);
+        assert_eq!(argv(&image(), Some(""), &[]), ["/bin/sh"]);
+        let cleared = Defaults { entrypoint: vec![String::new()], ..image() };
+        assert_eq!(argv(&cleared, None, &[]), ["serve"]);
+        assert_eq!(argv(&Defaults { cmd: Vec::new(), ..cleared }, None, &[]), ["/bin/sh"]);
     }
 
     #[test]

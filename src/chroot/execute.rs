@@ -8,10 +8,15 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use rustix::process::{Gid, Uid};
+use rustix::fs::OFlags;
+use rustix::process::{DumpableBehavior, Gid, Uid};
 use rustix::thread::UnshareFlags;
 
 use super::command::Command;
+use super::identity::Identities;
+use super::place::{Kind, PlaceError, Root};
+use super::rights::Rights;
+use super::stdio;
 use super::user::User;
 use crate::sys::exec::exec;
 use crate::sys::namespace;
@@ -23,30 +28,35 @@ const NOT_FOUND: u8 = 127;
 /// Why there is no command: the exit code, and what to say.
 pub(super) type Failure = (u8, String);
 
-/// Becomes `user` and then the command. Returns only when that fails. `limited`: the user namespace
-/// has one user. `architecture` is the image's, for the explanation.
+/// Becomes `user`, one of `identities`, and then the command. Returns only when that fails.
+/// `architecture` is the image's, for the explanation.
 pub(super) fn execute(
     command: &Command,
     user: &User,
-    limited: bool,
+    identities: &Identities,
+    rights: &Rights,
     architecture: &str,
 ) -> Failure {
     let directory = &command.working_dir;
-    // Docker makes a missing working directory, as root; what fails here fails again below.
-    let _ = fs::create_dir_all(directory);
-    let become_user = if limited { become_only_user } else { become_one_of_many };
-    if let Err(error) = become_user(user) {
+    // Docker makes a missing working directory, as root.
+    let made = make_directory(Path::new(directory));
+    stdio::hand_over(user.uid);
+    if let Err(error) = become_user(user, identities, rights) {
         return (NOT_EXECUTABLE, format!("user {}: {error}", user.uid));
     }
-    if let Err(error) = rustix::process::chdir(&**directory) {
-        let error = io::Error::from(error);
-        return (NOT_EXECUTABLE, format!("working directory {directory}: {error}"));
-    }
+    let here = match made.and_then(|()| enter_directory(Path::new(directory))) {
+        Ok(here) => here,
+        Err(error) => return (NOT_EXECUTABLE, format!("working directory {directory}: {error}")),
+    };
     let Some(program) = command.argv.first() else {
         return (NOT_FOUND, "the command is empty".to_owned());
     };
     let mut denied = None;
     for path in candidates(program, command.variable("PATH")) {
+        if leads_out(&here.join(&path)) {
+            let shown = path.display();
+            return (NOT_EXECUTABLE, format!("{shown}: {}", PlaceError::Loop));
+        }
         let error = exec(&path, &command.argv, &command.env);
         match error.raw_os_error() {
             Some(libc::ENOENT | libc::ENOTDIR) if !path.exists() => {}
@@ -58,6 +68,36 @@ pub(super) fn execute(
         Some((path, error)) => (NOT_EXECUTABLE, explain(&path, &error, architecture)),
         None => (NOT_FOUND, missing(program, command.variable("PATH"))),
     }
+}
+
+/// A missing directory is made; in a root that refuses writes it stays missing.
+fn make_directory(path: &Path) -> io::Result<()> {
+    match Root::this()?.make(path, Kind::Directory) {
+        Err(error @ (PlaceError::Loop | PlaceError::NotDirectory(_))) => Err(error.into()),
+        // What the system says of entering it is more to the point.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// Enters a directory with the rights of the user, and says where that is.
+fn enter_directory(path: &Path) -> io::Result<PathBuf> {
+    let opened = Root::this()?.open(path, OFlags::PATH | OFlags::DIRECTORY);
+    let directory = opened.map_err(PlaceError::from)?;
+    rustix::process::fchdir(directory)?;
+    let here = std::env::current_dir()?;
+    // The kernel's words for a directory that the root does not lead to.
+    if here.starts_with("/") {
+        Ok(here)
+    } else {
+        Err(io::Error::other("it is outside of the root"))
+    }
+}
+
+/// Whether a program's path leads through /proc to something that a process has open, such as this
+/// program.
+fn leads_out(path: &Path) -> bool {
+    let opened = Root::this().and_then(|root| root.open(path, OFlags::PATH));
+    matches!(opened, Err(rustix::io::Errno::LOOP | rustix::io::Errno::XDEV))
 }
 
 /// Where a program may be.
@@ -104,24 +144,39 @@ fn explain(path: &Path, error: &io::Error, architecture: &str) -> String {
     }
 }
 
-fn become_one_of_many(user: &User) -> io::Result<()> {
-    let groups: Vec<Gid> = user.groups.iter().map(|&gid| Gid::from_raw(gid)).collect();
-    rustix::thread::set_thread_groups(&groups)?;
+fn become_user(user: &User, identities: &Identities, rights: &Rights) -> io::Result<()> {
+    match identities.is_single() {
+        true => become_only_user(user, rights),
+        false => become_one_of_many(user, identities.setgroups, rights),
+    }
+}
+
+/// Without leave to change the supplementary groups, the caller's stay.
+fn become_one_of_many(user: &User, setgroups: bool, rights: &Rights) -> io::Result<()> {
+    rights.bind()?;
+    if setgroups {
+        let groups: Vec<Gid> = user.groups.iter().map(|&gid| Gid::from_raw(gid)).collect();
+        rustix::thread::set_thread_groups(&groups)?;
+    }
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     rustix::thread::set_thread_res_gid(gid, gid, gid)?;
     rustix::thread::set_thread_res_uid(uid, uid, uid)?;
-    Ok(())
+    rights.give_up()
 }
 
 /// The one user that there is takes the wanted number, in a namespace inside the namespace. All
 /// files are that user's.
-fn become_only_user(user: &User) -> io::Result<()> {
-    if (user.uid, user.gid) == (0, 0) {
-        return Ok(());
+fn become_only_user(user: &User, rights: &Rights) -> io::Result<()> {
+    if (user.uid, user.gid) != (0, 0) {
+        namespace::leave(UnshareFlags::NEWUSER)?;
+        // Else the files belong to nobody of this namespace. Its environment is gone already.
+        rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)?;
+        fs::write("/proc/self/uid_map", format!("{} 0 1", user.uid))?;
+        fs::write("/proc/self/gid_map", format!("{} 0 1", user.gid))?;
     }
-    namespace::leave(UnshareFlags::NEWUSER)?;
-    fs::write("/proc/self/uid_map", format!("{} 0 1", user.uid))?;
-    fs::write("/proc/self/gid_map", format!("{} 0 1", user.gid))
+    // A new user namespace begins with all capabilities: what binds comes after it.
+    rights.bind()?;
+    rights.give_up()
 }
 
 #[cfg(test)]

@@ -14,51 +14,69 @@
 //! Nothing is ever mounted where others can see it, so nothing has to be unmounted: when the last
 //! process of the namespaces is gone, be it by `kill -9`, the kernel takes the mounts away.
 //!
-//! What it is not: isolation against a hostile image. Root's command has root's capabilities, and
-//! the host's devices and network unless asked otherwise.
+//! What it is not: isolation against a hostile image. Root's command is the machine's user 0, bound to
+//! docker's capabilities and without the host's devices, but with the host's network unless asked
+//! otherwise, and with no filter of system calls and no limit of memory.
 
+mod caller;
 mod command;
 mod execute;
 mod identity;
 mod init;
 mod inside;
 mod keep;
+mod mask;
+mod place;
+mod rights;
 mod root;
 mod stage;
+mod stdio;
 mod terminal;
+mod tmpfs;
 mod user;
+mod volume;
 
 use std::fs::DirBuilder;
-use std::io::{self, PipeReader, Read};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::fs::FileType;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount,
 };
-use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process, pidfd_open, waitpid,
+};
 use rustix::thread::UnshareFlags;
 
 pub use command::Wishes;
-pub use keep::KeepError;
-pub use root::Volume;
+pub use keep::{Keep, KeepError};
+pub use rights::{Capabilities, Rights};
+pub use tmpfs::Tmpfs;
+pub use volume::Volume;
 
 use crate::content::{self, Content};
 use crate::fs::{self, ImageFs};
 use crate::fuse::{self, MountError, MountOptions, MountPoint, Session};
 use crate::mount;
 use crate::store::{Store, StoredImage};
+use crate::sys::limits::{Raised, TooLow};
+use crate::sys::message::Message;
 use crate::sys::namespace;
 use crate::sys::process::{
     Guardian, close_files_to_write, detach, fork_child, is_real_root, readable_within,
 };
 use crate::sys::signal::Blocked;
+use caller::{Ended, Watch};
+use identity::Identities;
 use inside::Inside;
-use keep::Kept;
-use terminal::Terminal;
+use keep::{Kept, Side};
+use stdio::Owners;
+use terminal::{Events, Terminal};
 
 /// What to run, and around what.
 #[derive(Debug, Clone, Default)]
@@ -67,12 +85,16 @@ pub struct Request {
     pub wishes: Wishes,
     /// Host paths to show inside.
     pub volumes: Vec<Volume>,
+    /// Empty directories in memory.
+    pub tmpfs: Vec<Tmpfs>,
     /// Refuse writes to the image's files.
     pub read_only: bool,
-    /// Keep changes in this directory (made when missing) instead of forgetting them.
-    pub keep: Option<PathBuf>,
+    /// Keep changes instead of forgetting them.
+    pub keep: Option<Keep>,
     /// A network namespace of its own, with nothing in it.
     pub no_network: bool,
+    /// What the command may do.
+    pub rights: Rights,
 }
 
 /// Why a command was not run.
@@ -98,6 +120,17 @@ pub enum ChrootError {
     /// The directory for changes cannot be used.
     #[error(transparent)]
     Keep(#[from] KeepError),
+    /// The caller's limits leave too little.
+    #[error(transparent)]
+    Limits(#[from] TooLow),
+    /// The server ended while the command ran.
+    #[error("the process that serves the image {how}: from then on the command could not read it")]
+    Server {
+        /// The command's exit status, which may be 0 nonetheless.
+        code: u8,
+        /// What became of the server.
+        how: String,
+    },
     /// A process cannot be started or waited for.
     #[error("cannot start the command's processes: {0}")]
     Process(io::Error),
@@ -129,17 +162,19 @@ pub fn run(
     name: &str,
     request: &Request,
 ) -> Result<u8, ChrootError> {
-    let signals = Blocked::new(&init::PASSED_ON).map_err(ChrootError::Process)?;
-    let terminal = Terminal::remember();
+    refuse_directories().map_err(ChrootError::Process)?;
+    let limits = Raised::new()?;
+    let signals = Blocked::new(&init::passed_on()).map_err(ChrootError::Process)?;
     // Opened before the namespaces change, while every path means what the user meant.
     let view = mount::View::of(store, image, name)?;
     let _in_use = store.lease_in_use(&view.pinned).map_err(mount::Error::from)?;
     let scratch = directory(&store.root().join("chroot"))?;
     let unprivileged = !is_real_root();
-    let identities = enter_namespaces(request.no_network)?;
-    let limited = identities == Some(identity::Identities::Single);
-    let squashed = limited.then_some(0);
-    let shown = fs::View { mask_suid: unprivileged, uid: squashed, gid: squashed };
+    enter_namespaces(request.no_network)?;
+    let identities = Identities::of_this_process();
+    let squashed = identities.is_single().then_some(0);
+    // Nobody but users of the namespace is behind these bits: there is nothing to mask.
+    let shown = fs::View { mask_suid: false, uid: squashed, gid: squashed };
     let content = Content::open(store.clone(), view.layers, content::Options::for_command());
     // In the namespace that was just entered, whose users are the ones that there are.
     let viewer = unprivileged.then(fs::Viewer::this);
@@ -148,8 +183,11 @@ pub fn run(
     let guardian = Guardian::this().map_err(ChrootError::Process)?;
     let server = fork_child(|| serve(store, file_system, connection, &guardian));
     let server = pid(server.map_err(ChrootError::Process)?)?;
-    // After that fork: only the processes that use the directory have its lock.
-    let kept = request.keep.as_deref().map(|path| Kept::open(path, &image.id)).transpose()?;
+    limits.undo();
+    let mut terminal = Terminal::of_caller();
+    let owners = Owners::remember();
+    // After that fork: only this process has its lock.
+    let kept = keep_changes(request, image, unprivileged, &scratch)?;
 
     let inside = Inside {
         image,
@@ -157,20 +195,83 @@ pub fn run(
         scratch: &scratch,
         keep: kept.as_ref().map(Kept::path),
         signals: &signals,
+        terminal: &terminal,
         guardian: &guardian,
         unprivileged,
-        limited,
+        identities: &identities,
     };
-    let (report, mut reporter) = io::pipe().map_err(ChrootError::Process)?;
+    let report = Message::new().map_err(ChrootError::Process)?;
+    let events = Events::new().map_err(ChrootError::Process)?;
+    let herald = terminal.is_there().then(|| events.herald(&guardian)).transpose();
+    let herald = herald.map_err(ChrootError::Process)?;
     namespace::leave(UnshareFlags::NEWPID).map_err(ChrootError::Namespaces)?;
-    let init = fork_child(|| inside.init(&mut reporter)).map_err(ChrootError::Process)?;
-    drop(reporter);
+    let init = fork_child(|| inside.init(&report, &events)).map_err(ChrootError::Process)?;
     let init = pid(init)?;
-    // The server is not reaped before its end, so its number stays its own.
-    let code = init::supervise(init, Some(init), &signals).map_err(ChrootError::Process)?;
-    terminal.give_back();
-    end(server, &scratch);
-    outcome(code, report)
+    terminal.entered_by(init);
+    let (signals, terminal) = (&signals, &mut terminal);
+    let watch = Watch { init, server, herald, signals, terminal, events: &events };
+    let ended = watch.run().map_err(ChrootError::Process)?;
+    owners.give_back();
+    end(ended.server.is_none().then_some(server), &scratch);
+    outcome(&ended, report.get())
+}
+
+fn outcome(ended: &Ended, message: String) -> Result<u8, ChrootError> {
+    let code = ended.code;
+    if let Some(how) = ended.server {
+        return Err(ChrootError::Server { code, how: end_of(how) });
+    }
+    if message.is_empty() { Ok(code) } else { Err(ChrootError::Inside { code, message }) }
+}
+
+fn end_of(status: WaitStatus) -> String {
+    match (status.exit_status(), status.terminating_signal()) {
+        (_, Some(signal)) => format!("was killed by signal {signal}"),
+        (code, None) => format!("ended with status {}", code.unwrap_or_default()),
+    }
+}
+
+/// Removes a directory of `--keep`, whose owner cannot: what users of the image own in it belongs to
+/// others outside of the user namespace. The calling process must have one thread, and is good for
+/// nothing else afterwards.
+///
+/// # Errors
+/// See [`ChrootError`].
+pub fn remove_kept(path: &Path) -> Result<(), ChrootError> {
+    // Before the namespace is another, while the path means what the user meant.
+    let path = path
+        .canonicalize()
+        .map_err(|source| ChrootError::Directory { path: path.to_owned(), source })?;
+    if !is_real_root() {
+        identity::become_root(UnshareFlags::empty()).map_err(ChrootError::Namespaces)?;
+    }
+    Ok(keep::remove(&path)?)
+}
+
+/// A directory on standard input, output or error would be a way for the command to where it is.
+fn refuse_directories() -> io::Result<()> {
+    let (input, output, error) =
+        (rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr());
+    for (name, fd) in [("input", input), ("output", output), ("error", error)] {
+        if place::kind_of(fd) == Ok(FileType::Directory) {
+            return Err(io::Error::other(format!("standard {name} is a directory")));
+        }
+    }
+    Ok(())
+}
+
+/// Opens, checks and locks the directory for changes, and mounts it at `keep` in `scratch`.
+fn keep_changes(
+    request: &Request,
+    image: &StoredImage,
+    unprivileged: bool,
+    scratch: &Path,
+) -> Result<Option<Kept>, ChrootError> {
+    let Some(keep) = &request.keep else { return Ok(None) };
+    let side = if unprivileged { Side::User } else { Side::Root };
+    let kept = Kept::open(keep, &image.id, side)?;
+    kept.mount_at(&scratch.join("keep"))?;
+    Ok(Some(kept))
 }
 
 fn pid(number: u32) -> Result<Pid, ChrootError> {
@@ -178,15 +279,6 @@ fn pid(number: u32) -> Result<Pid, ChrootError> {
         .ok()
         .and_then(Pid::from_raw)
         .ok_or_else(|| ChrootError::Process(io::ErrorKind::InvalidData.into()))
-}
-
-fn outcome(code: u8, mut report: PipeReader) -> Result<u8, ChrootError> {
-    let mut message = Vec::new();
-    report.read_to_end(&mut message).map_err(ChrootError::Process)?;
-    if message.is_empty() {
-        return Ok(code);
-    }
-    Err(ChrootError::Inside { code, message: String::from_utf8_lossy(&message).into_owned() })
 }
 
 /// A private directory, made when missing, as an absolute path.
@@ -199,24 +291,24 @@ fn directory(path: &Path) -> Result<PathBuf, ChrootError> {
         .map_err(|source| ChrootError::Directory { path: path.to_owned(), source })
 }
 
-/// Leaves the host's namespaces; `Some` when that took a user namespace.
-fn enter_namespaces(no_network: bool) -> Result<Option<identity::Identities>, ChrootError> {
+/// Leaves the host's namespaces, also the user namespace where that is needed.
+fn enter_namespaces(no_network: bool) -> Result<(), ChrootError> {
     let mut flags = UnshareFlags::NEWNS | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
     flags.set(UnshareFlags::NEWNET, no_network);
-    let identities = match namespace::leave(flags) {
-        Ok(()) => None,
+    match namespace::leave(flags) {
+        Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            Some(identity::become_root(flags).map_err(ChrootError::Namespaces)?)
+            identity::become_root(flags).map_err(ChrootError::Namespaces)?;
         }
         Err(error) => return Err(ChrootError::Namespaces(error)),
-    };
+    }
     // What is mounted from here on must not spread to the host.
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .map_err(|error| ChrootError::Namespaces(error.into()))?;
     if no_network {
         namespace::loopback_up().map_err(ChrootError::Namespaces)?;
     }
-    Ok(identities)
+    Ok(())
 }
 
 /// A tmpfs of this namespace's own at `scratch`, and the image at `lower` in it.
@@ -247,10 +339,11 @@ fn serve(store: &Store, file_system: Arc<ImageFs>, connection: OwnedFd, guardian
 }
 
 /// Ends the server, so that nothing is left when the command is done. Unmounted, it ends by itself
-/// and removes what it was making in the store.
-fn end(server: Pid, scratch: &Path) {
+/// and removes what it was making in the store. `None`: it is gone already.
+fn end(server: Option<Pid>, scratch: &Path) {
     // Whatever fails here, the last resort works, also on one that has ended: it is not reaped yet.
     let _ = unmount(scratch.join("lower"), UnmountFlags::DETACH);
+    let Some(server) = server else { return };
     let ended = pidfd_open(server, PidfdFlags::empty())
         .is_ok_and(|server| readable_within(&server, TO_TIDY_UP).unwrap_or(false));
     if !ended {

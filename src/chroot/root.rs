@@ -4,64 +4,90 @@
 //!
 //! Order decides safety here. Everything that comes from the host is cloned as a detached mount
 //! *before* `pivot_root`; every path inside the image is walked only *after* it, when a symlink of
-//! the image can lead nowhere but into the image. Nothing is mounted in a namespace that outlives
-//! the command.
+//! the image can lead nowhere but into the image, and by [`super::place`] alone. Nothing is mounted in
+//! a namespace that outlives the command.
 
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Mode};
+use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::mount::{
     self, MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
 };
 
+use super::place::{self, Kind, Made, Root};
+use super::rights::Rights;
 use super::stage::{self, Staged};
-use crate::sys::mount_attributes;
+use super::tmpfs::Tmpfs;
+use super::volume::{self, Volume, VolumeFault};
 
 /// What files are made with unless the command says otherwise.
 const USUAL_UMASK: Mode = Mode::WGRP.union(Mode::WOTH);
-
-/// A host directory or file that the command sees.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Volume {
-    /// Where it is on the host.
-    pub host: PathBuf,
-    /// Where it appears, absolute.
-    pub inside: PathBuf,
-    /// Whether writes are refused.
-    pub read_only: bool,
-}
 
 /// What the root is made of.
 #[derive(Debug)]
 pub struct Plan<'a> {
     /// A directory with the image mounted at `lower`, on a tmpfs of this namespace's own.
     pub scratch: &'a Path,
-    /// Where changes are kept; `None` forgets them.
+    /// Where changes are kept, to be named; it is mounted at `keep` in `scratch`. `None` forgets them.
     pub keep: Option<&'a Path>,
     /// Host paths to show.
     pub volumes: &'a [Volume],
+    /// Directories in memory.
+    pub tmpfs: &'a [Tmpfs],
     /// Whether the whole root refuses writes.
     pub read_only: bool,
     /// In a user namespace overlay may use only `user.*` attributes.
     pub unprivileged: bool,
     /// The name that `hostname` prints.
     pub hostname: &'a str,
+    /// What the command may do.
+    pub rights: &'a Rights,
+}
+
+/// A root that is this process's `/`.
+#[derive(Debug)]
+pub(super) struct Assembled {
+    /// What is in it only to be mounted on, from the top.
+    made: Vec<Made>,
+    /// The mounts with files of the image and of the user: the overlay, and the volumes.
+    pub(super) mounts: Vec<u64>,
 }
 
 /// A step of the assembly that failed.
 #[derive(Debug, thiserror::Error)]
-#[error("{path}: cannot {step}: {source}")]
-pub struct RootError {
-    /// What was to be done.
-    pub step: &'static str,
-    /// Where.
-    pub path: PathBuf,
-    /// What the system said.
-    pub source: io::Error,
+pub enum RootError {
+    /// The system refuses.
+    #[error("{path}: cannot {step}: {source}")]
+    Step {
+        /// What was to be done.
+        step: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The image has something else where a file system of the kernel belongs.
+    #[error("{path}: the image has a {what} there, and a directory is needed to mount on")]
+    NoMountPoint {
+        /// `/proc`, `/sys` or `/dev`.
+        path: PathBuf,
+        /// What it has.
+        what: &'static str,
+    },
+    /// A volume cannot be shown.
+    #[error("volume {}:{}: {why}", .host.display(), .inside.display())]
+    Volume {
+        /// Where it is on the host.
+        host: PathBuf,
+        /// Where it was to appear.
+        inside: PathBuf,
+        /// Why not.
+        why: VolumeFault,
+    },
 }
 
 /// Overlay wants extended attributes and whiteouts of the file system that takes the changes.
@@ -73,7 +99,7 @@ pub(super) trait At<T> {
 
 impl<T, E: Into<io::Error>> At<T> for Result<T, E> {
     fn at(self, step: &'static str, path: &Path) -> Result<T, RootError> {
-        self.map_err(|error| RootError { step, path: path.to_owned(), source: error.into() })
+        self.map_err(|error| RootError::Step { step, path: path.to_owned(), source: error.into() })
     }
 }
 
@@ -82,41 +108,74 @@ impl<T, E: Into<io::Error>> At<T> for Result<T, E> {
 ///
 /// # Errors
 /// The step and the path where it failed; the namespace is then good for nothing but exit.
-pub fn enter(plan: &Plan<'_>) -> Result<(), RootError> {
+pub(super) fn enter(plan: &Plan<'_>) -> Result<Assembled, RootError> {
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount::mount_change("/", private).at("make private", Path::new("/"))?;
     // Modes are meant as they are written here.
     rustix::process::umask(Mode::empty());
     let directories = stage::directories(plan)?;
     let files = stage::files(plan)?;
-    let volumes = clone_volumes(plan.volumes)?;
+    let mut volumes = volume::clone_all(plan.volumes, plan.rights, plan.unprivileged)?;
+    volumes.append(&mut stage::memory(plan)?);
 
     mount_overlay(plan)?;
-    rustix::process::pivot_root(".", ".").at("pivot_root into", plan.scratch)?;
-    mount::unmount(".", UnmountFlags::DETACH).at("leave", Path::new("/"))?;
-    rustix::process::chdir("/").at("enter", Path::new("/"))?;
-
+    become_root_directory().at("pivot_root into", plan.scratch)?;
+    let root = Root::this().at("open", Path::new("/"))?;
+    let (mut made, mut mounts) = (Vec::new(), Vec::from_iter(place::mount_of(CWD)));
     for Staged { tree, place } in directories {
-        attach_directory(tree, &place)?;
+        made.extend(attach_system(&root, &tree, &place)?);
     }
     for Staged { tree, place } in files {
-        attach_file(tree, &place)?;
+        let mut target = root.make(&place, Kind::File).at("make", &place)?;
+        made.append(&mut target.made);
+        attach(&tree, &target.fd).at("mount on", &place)?;
     }
-    for (tree, volume) in volumes {
-        if is_directory(&tree) {
-            attach_directory(tree, &volume.inside)?;
-        } else {
-            attach_file(tree, &volume.inside)?;
-        }
-    }
+    volume::attach_all(&root, volumes, &mut made, &mut mounts)?;
     // Best effort: only the name that prompts show depends on it.
     let _ = rustix::system::sethostname(plan.hostname.as_bytes());
     if plan.read_only {
-        let flags = MountFlags::BIND | MountFlags::RDONLY;
+        let flags = MountFlags::BIND | MountFlags::RDONLY | mount_flags(plan);
         mount::mount_remount("/", flags, c"").at("make read-only", Path::new("/"))?;
     }
     rustix::process::umask(USUAL_UMASK);
-    Ok(())
+    Ok(Assembled { made, mounts })
+}
+
+/// Makes the working directory, where something is mounted, `/`.
+fn become_root_directory() -> rustix::io::Result<()> {
+    rustix::process::pivot_root(".", ".")?;
+    mount::unmount(".", UnmountFlags::DETACH)?;
+    rustix::process::chdir("/")
+}
+
+impl Assembled {
+    /// Takes away what was made to be mounted on: changes that are kept hold only what the command
+    /// did. To be called when no other process of the namespaces is left. What cannot be taken away
+    /// stays: empty, and not open to others.
+    pub(super) fn clear(&self) -> rustix::io::Result<()> {
+        // The bare overlay takes the place of the root, and with that all mounts go.
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        let bare = mount::open_tree(CWD, "/", flags)?;
+        let over = OFlags::PATH | OFlags::CLOEXEC;
+        attach(&bare, rustix::fs::open("/", over, Mode::empty())?)?;
+        rustix::process::fchdir(&bare)?;
+        become_root_directory()?;
+        let root = Root::this()?;
+        for made in self.made.iter().rev() {
+            // The command may have put something else there, or in there.
+            let _ = root.unmake(made);
+        }
+        Ok(())
+    }
+}
+
+/// How the view is mounted, and remounted.
+fn mount_flags(plan: &Plan<'_>) -> MountFlags {
+    let mut flags = MountFlags::empty();
+    // In a user namespace the bits make nobody more than its owner is.
+    flags.set(MountFlags::NOSUID, !plan.unprivileged && !plan.rights.suid());
+    flags.set(MountFlags::NODEV, !plan.rights.dev());
+    flags
 }
 
 /// The overlay at `scratch/root`, and the working directory in it. Paths in overlay's options are
@@ -125,11 +184,7 @@ fn mount_overlay(plan: &Plan<'_>) -> Result<(), RootError> {
     let scratch = plan.scratch;
     rustix::process::chdir(scratch).at("enter", scratch)?;
     let layer = match plan.keep {
-        Some(keep) => {
-            make_directory(Path::new("keep"), 0o700)?;
-            mount::mount_bind(keep, "keep").at("bind", keep)?;
-            Path::new("keep")
-        }
+        Some(_) => Path::new("keep"),
         None => Path::new("."),
     };
     let (upper, work) = (layer.join("upper"), layer.join("work"));
@@ -140,15 +195,16 @@ fn mount_overlay(plan: &Plan<'_>) -> Result<(), RootError> {
         make_directory(directory, mode)?;
     }
     // An index would bind the kept layer to this one mount of the image, which never comes again.
+    // With xino every file has the device number of the root: `du -x` and `df FILE` go by it.
     let own_xattrs = if plan.unprivileged { ",userxattr" } else { "" };
     let options = format!(
-        "lowerdir=lower,upperdir={},workdir={},index=off{own_xattrs}",
+        "lowerdir=lower,upperdir={},workdir={},index=off,xino=on{own_xattrs}",
         upper.display(),
         work.display()
     );
     let options = std::ffi::CString::new(options).map_err(io::Error::from);
     let options = options.at("name the layers of", scratch)?;
-    let mounted = mount::mount("shale", "root", "overlay", MountFlags::empty(), options.as_c_str());
+    let mounted = mount::mount("shale", "root", "overlay", mount_flags(plan), options.as_c_str());
     match plan.keep {
         Some(keep) => mounted.at(NOT_THERE, keep)?,
         None => mounted.at("mount the overlay at", &scratch.join("root"))?,
@@ -164,55 +220,29 @@ fn make_like_root(upper: &Path) -> Result<(), RootError> {
     fs::set_permissions(upper, root.permissions()).at("set the mode of", upper)
 }
 
-fn clone_volumes(volumes: &[Volume]) -> Result<Vec<(OwnedFd, &Volume)>, RootError> {
-    let mut trees = Vec::new();
-    for volume in volumes {
-        let tree = clone(&volume.host)?;
-        if volume.read_only {
-            // The mounts below it too.
-            mount_attributes::read_only(&tree).at("make read-only", &volume.host)?;
-        }
-        trees.push((tree, volume));
+/// Attaches /proc, /sys or /dev, which must be directories of the image or missing: what a link leads
+/// to would not be found where programs, and Shale, look.
+fn attach_system(root: &Root, tree: &OwnedFd, place: &Path) -> Result<Vec<Made>, RootError> {
+    let what = match root.look(place).at("look at", place)? {
+        None | Some(FileType::Directory) => None,
+        Some(FileType::Symlink) => Some("link"),
+        Some(_) => Some("file"),
+    };
+    if let Some(what) = what {
+        return Err(RootError::NoMountPoint { path: place.to_owned(), what });
     }
-    Ok(trees)
+    let target = root.make(place, Kind::Directory).at("make", place)?;
+    attach(tree, &target.fd).at("mount on", place)?;
+    Ok(target.made)
 }
 
-fn is_directory(tree: &OwnedFd) -> bool {
-    rustix::fs::fstat(tree)
-        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+/// Attaches a detached mount where `place` is open.
+pub(super) fn attach(tree: &OwnedFd, place: impl AsFd) -> rustix::io::Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    mount::move_mount(tree, "", place, "", flags)
 }
 
-/// A detached copy of the mount at `path`, with what is mounted below it.
-pub(super) fn clone(path: &Path) -> Result<OwnedFd, RootError> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE
-        | OpenTreeFlags::OPEN_TREE_CLOEXEC
-        | OpenTreeFlags::AT_RECURSIVE;
-    mount::open_tree(CWD, path, flags).at("clone the mount of", path)
-}
-
-fn attach(tree: OwnedFd, place: &Path) -> Result<(), RootError> {
-    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_SYMLINKS;
-    mount::move_mount(&tree, "", CWD, place, flags).at("attach a host path at", place)
-}
-
-fn attach_directory(tree: OwnedFd, place: &Path) -> Result<(), RootError> {
-    make_directory(place, 0o755)?;
-    attach(tree, place)
-}
-
-/// Attaches a file, after making an empty one where the image has none (or a dangling link).
-fn attach_file(tree: OwnedFd, place: &Path) -> Result<(), RootError> {
-    if let Some(parent) = place.parent() {
-        make_directory(parent, 0o755)?;
-    }
-    if !place.exists() {
-        // A symlink to nowhere cannot be a mount point: the image's link gives way.
-        let _ = fs::remove_file(place);
-        fs::File::create(place).at("create", place)?;
-    }
-    attach(tree, place)
-}
-
+/// A directory on the scratch tmpfs.
 pub(super) fn make_directory(path: &Path, mode: u32) -> Result<(), RootError> {
     if path.is_dir() {
         return Ok(());

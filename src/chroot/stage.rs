@@ -13,9 +13,13 @@ use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use rustix::io::Errno;
 use rustix::mount::{self, MountFlags};
 
-use crate::sys::mount_attributes;
+use crate::sys::mount_attributes::{self, Attributes};
 
-use super::root::{At, Plan, RootError, clone, make_directory};
+use super::mask;
+use super::place::Kind;
+use super::root::{At, Plan, RootError, make_directory};
+use super::tmpfs::Tmpfs;
+use super::volume::{Cloned, clone_tree};
 
 /// Device nodes that every program may expect.
 const DEVICES: [(&str, u32, u32); 6] = [
@@ -45,29 +49,51 @@ pub(super) struct Staged {
 /// Whole directories, in the order in which they are to be attached.
 pub(super) fn directories(plan: &Plan<'_>) -> Result<Vec<Staged>, RootError> {
     let quiet = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    let proc = system("proc", "/proc", quiet, plan)?;
-    let sys = system("sysfs", "/sys", quiet | MountFlags::RDONLY, plan)?;
+    let locked = if plan.rights.privileged { quiet } else { quiet | MountFlags::RDONLY };
+    let proc = system("proc", "/proc", quiet, plan, mask::proc)?;
+    let sys = system("sysfs", "/sys", locked, plan, mask::sys)?;
     let dev = Staged { tree: devices(plan)?, place: "/dev".into() };
     Ok(vec![proc, sys, dev])
 }
 
+/// The directories in memory that were asked for.
+pub(super) fn memory<'a>(plan: &Plan<'a>) -> Result<Vec<Cloned<'a>>, RootError> {
+    let mut staged = Vec::new();
+    for (number, Tmpfs { inside, flags, options }) in plan.tmpfs.iter().enumerate() {
+        let stage = plan.scratch.join(format!("tmpfs{number}"));
+        make_directory(&stage, 0o755)?;
+        mount::mount("tmpfs", &stage, "tmpfs", *flags, options.as_c_str())
+            .at("mount tmpfs for", inside)?;
+        let (tree, kind, host) = (clone_tree(&stage)?, Kind::Directory, Path::new("tmpfs"));
+        staged.push(Cloned { tree, kind, host, inside });
+    }
+    Ok(staged)
+}
+
 /// A kernel file system of this namespace's own. A nested container may not have it: then the
-/// host's has to do.
+/// host's has to do. `mask` takes away what root must not reach.
 fn system(
     kind: &str,
     place: &str,
     flags: MountFlags,
     plan: &Plan<'_>,
+    mask: impl FnOnce(&Path, &Path) -> Result<(), RootError>,
 ) -> Result<Staged, RootError> {
     let stage = plan.scratch.join(kind);
     make_directory(&stage, 0o555)?;
     let tree = match mount::mount(kind, &stage, kind, flags, c"") {
-        Ok(()) => clone(&stage)?,
+        Ok(()) => {
+            if !plan.unprivileged && !plan.rights.privileged {
+                mask(&stage, plan.scratch)?;
+            }
+            clone_tree(&stage)?
+        }
         Err(_) => {
-            let host = clone(Path::new(place))?;
+            let host = clone_tree(Path::new(place))?;
             if flags.contains(MountFlags::RDONLY) {
                 // What an old kernel cannot do is no reason to have no /sys.
-                let _ = mount_attributes::read_only(&host);
+                let wanted = Attributes { read_only: true, ..Attributes::default() };
+                let _ = mount_attributes::add(&host, wanted);
             }
             host
         }
@@ -75,13 +101,18 @@ fn system(
     Ok(Staged { tree, place: place.into() })
 }
 
+/// A /dev in which nodes that the command makes have no effect: each of ours is a mount of its own.
 fn devices(plan: &Plan<'_>) -> Result<OwnedFd, RootError> {
-    let dev = plan.scratch.join("dev");
-    make_directory(&dev, 0o755)?;
-    mount::mount("shale", &dev, "tmpfs", MountFlags::NOSUID, c"mode=0755,size=64k")
-        .at("mount tmpfs at", &dev)?;
+    let (dev, nodes) = (plan.scratch.join("dev"), plan.scratch.join("nodes"));
+    let mut flags = MountFlags::NOSUID;
+    for directory in [&nodes, &dev] {
+        make_directory(directory, 0o755)?;
+        mount::mount("shale", directory, "tmpfs", flags, c"mode=0755,size=64k")
+            .at("mount tmpfs at", directory)?;
+        flags.set(MountFlags::NODEV, !plan.rights.dev());
+    }
     for (name, major, minor) in DEVICES {
-        device(&dev, name, makedev(major, minor))?;
+        device(&nodes.join(name), &dev.join(name), makedev(major, minor))?;
     }
     for (name, target) in LINKS {
         let link = dev.join(name);
@@ -96,24 +127,22 @@ fn devices(plan: &Plan<'_>) -> Result<OwnedFd, RootError> {
     mount::mount("shale", &shm, "tmpfs", quiet | MountFlags::NODEV, c"mode=1777")
         .at("mount tmpfs at", &shm)?;
     console(&dev)?;
-    clone(&dev)
+    clone_tree(&dev)
 }
 
-/// A node of our own; the host's where none may be made.
-fn device(dev: &Path, name: &str, number: rustix::fs::Dev) -> Result<(), RootError> {
-    let path = dev.join(name);
-    match mknodat(CWD, &path, FileType::CharacterDevice, Mode::from_raw_mode(0o666), number) {
-        Ok(()) => return Ok(()),
+/// Shows at `path` a node of our own, made at `node`; the host's where none may be made.
+fn device(node: &Path, path: &Path, number: rustix::fs::Dev) -> Result<(), RootError> {
+    let host = Path::new("/dev").join(path.file_name().unwrap_or_default());
+    let mode = Mode::from_raw_mode(0o666);
+    let shown = match mknodat(CWD, node, FileType::CharacterDevice, mode, number) {
+        Ok(()) => node,
         // A user namespace, or a container without the right to.
-        Err(Errno::PERM) => {}
-        Err(error) => return Err(error).at("make the device", &path),
-    }
-    let host = Path::new("/dev").join(name);
-    if host.exists() {
-        fs::File::create(&path).at("create", &path)?;
-        mount::mount_bind(&host, &path).at("bind", &host)?;
-    }
-    Ok(())
+        Err(Errno::PERM) if host.exists() => &host,
+        Err(Errno::PERM) => return Ok(()),
+        Err(error) => return Err(error).at("make the device", node),
+    };
+    fs::File::create(path).at("create", path)?;
+    mount::mount_bind(shown, path).at("bind", shown)
 }
 
 /// The caller's terminal is none of the new /dev/pts: programs that ask for its name find it here.
@@ -151,7 +180,7 @@ pub(super) fn files(plan: &Plan<'_>) -> Result<Vec<Staged>, RootError> {
         fs::write(&path, bytes).at("write", &path)?;
         let mode = fs::Permissions::from_mode(0o644);
         fs::set_permissions(&path, mode).at("set the mode of", &path)?;
-        staged.push(Staged { tree: clone(&path)?, place: place.into() });
+        staged.push(Staged { tree: clone_tree(&path)?, place: place.into() });
     }
     Ok(staged)
 }

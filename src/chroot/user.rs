@@ -1,8 +1,14 @@
 //! Who a command runs as: the image's `User` resolved in the image's own `/etc/passwd` and
 //! `/etc/group` (OCI config.md, "User": `user`, `uid`, `user:group`, `uid:gid` and mixtures).
 //!
-//! Pure functions over the files' bytes. Lines that are not well formed are passed over, as the C
-//! library does; a number that no line names is taken as it is, without a home.
+//! Pure functions over the files' bytes. Digits are a number, whatever the files name so; a number that
+//! no line has is taken as it is, without a home. Numbers go to 2147483647, as docker and podman have it:
+//! to the kernel the largest of 32 bits means "no change", and so root. Lines that are not well formed
+//! are passed over, as the C library does; a line whose number is out of range is refused when it is
+//! the one that counts.
+
+/// The largest user or group number.
+const LARGEST: u32 = i32::MAX.cast_unsigned();
 
 /// A resolved user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,26 +32,33 @@ pub enum UserError {
     /// Likewise for a group.
     #[error("group {0:?}: the image's /etc/group does not name it")]
     UnknownGroup(String),
+    /// A number that is none of a user or group.
+    #[error("{what} {text:?}: out of range; users and groups are 0 to {LARGEST}")]
+    OutOfRange {
+        /// `user`, or `group`, and where the number stands.
+        what: &'static str,
+        /// As it is written.
+        text: String,
+    },
 }
 
 /// Resolves `wanted` (empty means root) in the bytes of the image's two files.
 ///
 /// # Errors
-/// A name that stands in neither file.
+/// A name that stands in neither file, a number out of range.
 pub fn resolve(wanted: &str, passwd: &[u8], group: &[u8]) -> Result<User, UserError> {
     let (name, group_name) = match wanted.split_once(':') {
         Some((name, group_name)) => (name, Some(group_name)),
         None => (wanted, None),
     };
     let name = if name.is_empty() { "0" } else { name };
-    let number = name.parse::<u32>().ok();
-    let account = accounts(passwd)
-        .find(|account| account.name == name)
-        .or_else(|| accounts(passwd).find(|account| Some(account.uid) == number));
-    let (uid, default_gid) = match (&account, number) {
-        (Some(account), _) => (account.uid, account.gid),
-        (None, Some(number)) => (number, 0),
-        (None, None) => return Err(UserError::UnknownUser(name.to_owned())),
+    let (uid, account) = if is_number(name) {
+        let uid = number("user", name)?;
+        (uid, accounts(passwd).find(|account| number("user", account.uid) == Ok(uid)))
+    } else {
+        let unknown = || UserError::UnknownUser(name.to_owned());
+        let account = accounts(passwd).find(|account| account.name == name).ok_or_else(unknown)?;
+        (number("user of /etc/passwd", account.uid)?, Some(account))
     };
     let home = account.as_ref().map_or("", |account| account.home);
     let home = if home.is_empty() { "/" } else { home }.to_owned();
@@ -54,36 +67,65 @@ pub fn resolve(wanted: &str, passwd: &[u8], group: &[u8]) -> Result<User, UserEr
         let gid = find_group(group_name, group)?;
         return Ok(User { uid, gid, groups: vec![gid], home });
     }
+    let Some(account) = account else { return Ok(User { uid, gid: 0, groups: vec![0], home }) };
+    let default_gid = number("group of /etc/passwd", account.gid)?;
     let mut supplementary = vec![default_gid];
-    let member = account.as_ref().map(|account| account.name);
     for entry in groups(group) {
-        if entry.members.split(',').any(|name| Some(name) == member)
-            && !supplementary.contains(&entry.gid)
-        {
-            supplementary.push(entry.gid);
+        if entry.members.split(',').any(|name| name == account.name) {
+            let gid = number("group of /etc/group", entry.gid)?;
+            if !supplementary.contains(&gid) {
+                supplementary.push(gid);
+            }
         }
     }
     Ok(User { uid, gid: default_gid, groups: supplementary, home })
 }
 
-fn find_group(name: &str, group: &[u8]) -> Result<u32, UserError> {
-    groups(group)
-        .find(|entry| entry.name == name)
-        .map(|entry| entry.gid)
-        .or_else(|| name.parse().ok())
-        .ok_or_else(|| UserError::UnknownGroup(name.to_owned()))
+/// Adds groups (names, or numbers) to those that `user` is in.
+///
+/// # Errors
+/// A name that is not in the image's /etc/group.
+pub fn add_groups(user: &mut User, wanted: &[String], group: &[u8]) -> Result<(), UserError> {
+    for name in wanted {
+        let gid = find_group(name, group)?;
+        if !user.groups.contains(&gid) {
+            user.groups.push(gid);
+        }
+    }
+    Ok(())
 }
 
+fn find_group(name: &str, group: &[u8]) -> Result<u32, UserError> {
+    if is_number(name) {
+        return number("group", name);
+    }
+    let entry = groups(group).find(|entry| entry.name == name);
+    let entry = entry.ok_or_else(|| UserError::UnknownGroup(name.to_owned()))?;
+    number("group of /etc/group", entry.gid)
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The value of `text`, which consists of digits.
+fn number(what: &'static str, text: &str) -> Result<u32, UserError> {
+    let value = text.parse().ok().filter(|value| *value <= LARGEST);
+    value.ok_or_else(|| UserError::OutOfRange { what, text: text.to_owned() })
+}
+
+/// A line of /etc/passwd, its numbers as they are written.
 struct Account<'a> {
     name: &'a str,
-    uid: u32,
-    gid: u32,
+    uid: &'a str,
+    gid: &'a str,
     home: &'a str,
 }
 
+/// Likewise of /etc/group.
 struct Group<'a> {
     name: &'a str,
-    gid: u32,
+    gid: &'a str,
     members: &'a str,
 }
 
@@ -96,8 +138,8 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = Vec<&str>> {
 
 fn accounts(passwd: &[u8]) -> impl Iterator<Item = Account<'_>> {
     lines(passwd).filter_map(|fields| match fields[..] {
-        [name, _, uid, gid, _, home, ..] => {
-            Some(Account { name, uid: uid.parse().ok()?, gid: gid.parse().ok()?, home })
+        [name, _, uid, gid, _, home, ..] if is_number(uid) && is_number(gid) => {
+            Some(Account { name, uid, gid, home })
         }
         _ => None,
     })
@@ -105,7 +147,7 @@ fn accounts(passwd: &[u8]) -> impl Iterator<Item = Account<'_>> {
 
 fn groups(group: &[u8]) -> impl Iterator<Item = Group<'_>> {
     lines(group).filter_map(|fields| match fields[..] {
-        [name, _, gid, members, ..] => Some(Group { name, gid: gid.parse().ok()?, members }),
+        [name, _, gid, members, ..] if is_number(gid) => Some(Group { name, gid, members }),
         _ => None,
     })
 }
@@ -135,9 +177,64 @@ mod tests {
     }
 
     #[test]
+    fn further_groups_are_added_once() {
+        let mut user = resolve("app", PASSWD, GROUP).expect("it is there");
+        let wanted = ["video", "77", "root"].map(str::to_owned);
+        assert_eq!(add_groups(&mut user, &wanted, GROUP), Ok(()));
+        assert_eq!(user.groups, [1001, 10, 44, 77, 0]);
+        let error = add_groups(&mut user, &["none".to_owned()], GROUP);
+        assert_eq!(error, Err(UserError::UnknownGroup("none".into())));
+    }
+
+    #[test]
     fn unknown_names_are_errors() {
         assert_eq!(who("nobody"), Err(UserError::UnknownUser("nobody".into())));
         assert_eq!(who("app:none"), Err(UserError::UnknownGroup("none".into())));
+    }
+
+    #[test]
+    fn digits_are_a_number_whatever_the_files_name_so() {
+        let passwd = b"1000:x:0:0::/evil:/bin/sh\n-1:x:9:9::/:/bin/sh\n+5:x:0:0:::\n";
+        let resolved = |wanted| resolve(wanted, passwd, b"7:x:0:\n").map(|u| (u.uid, u.gid));
+        assert_eq!(resolved("1000"), Ok((1000, 0)));
+        assert_eq!(resolved("01000"), Ok((1000, 0)));
+        assert_eq!(resolved("1000:7"), Ok((1000, 7)));
+        // What is no number is a name, and only that.
+        assert_eq!(resolved("-1"), Ok((9, 9)));
+        assert_eq!(resolved("+1000"), Err(UserError::UnknownUser("+1000".into())));
+        assert_eq!(resolved("1000:+7"), Err(UserError::UnknownGroup("+7".into())));
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_refused_wherever_they_stand() {
+        let passwd = b"max:x:2147483647:2147483647:::\nbig:x:2147483648:1:::\n\
+            minus:x:4294967295:4294967295:::\nwide:x:4294967296:0:::\n\
+            gid:x:5:4294967295:::\nmember:x:6:6:::\nhuge:x:99999999999999999999:0:::\n";
+        let group = b"max:x:2147483647:\nbig:x:4294967295:member\n";
+        let refused = |wanted: &str| {
+            matches!(resolve(wanted, passwd, group), Err(UserError::OutOfRange { .. }))
+        };
+        assert!(resolve("max:max", passwd, group).is_ok());
+        assert!(resolve("2147483647:2147483647", passwd, group).is_ok());
+        for wanted in [
+            "2147483648",
+            "4294967295",
+            "4294967296",
+            "18446744073709551616",
+            "0:4294967295",
+            "4294967295:0",
+            "big",
+            "minus",
+            "wide",
+            "huge",
+            "gid",
+            "5",
+            "member",
+            "6",
+            "max:big",
+        ] {
+            assert!(refused(wanted), "{wanted}: {:?}", resolve(wanted, passwd, group));
+        }
     }
 
     #[test]

@@ -32,7 +32,7 @@ impl Context {
             out: Output::new(global.color, global.quiet),
             quiet: global.quiet,
             verbose: global.verbose,
-            root: global.root.clone().or_else(|| std::env::var_os("SHALE_ROOT").map(Into::into)),
+            root: global.root.clone().or_else(root_of_environment),
             store: None,
         }
     }
@@ -80,6 +80,11 @@ pub fn stored_name(text: &str) -> String {
         }
         Ok(name) => local::reference(&name).map_or_else(|_| text.into(), |name| name.canonical()),
     }
+}
+
+/// Where the store is if `$SHALE_ROOT` says; empty, it says nothing.
+pub fn root_of_environment() -> Option<PathBuf> {
+    std::env::var_os("SHALE_ROOT").filter(|root| !root.is_empty()).map(Into::into)
 }
 
 /// Where the store is when nobody says: with the user's data, for root with the system's.

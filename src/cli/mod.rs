@@ -41,6 +41,7 @@ use std::ffi::OsString;
 use clap::FromArgMatches;
 
 use crate::sys::memory;
+use crate::sys::signal::survive_file_size_limit;
 use args::{Cli, Command, Top};
 use context::Context;
 use error::{Error, invalid_arguments, status};
@@ -49,7 +50,8 @@ use terminal::{ColorChoice, Output, logger};
 /// Runs the program with its words, the first of which is its name. Returns the exit status.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> u8 {
     let words: Vec<OsString> = words.into_iter().collect();
-    if std::env::var_os(shell::completion::COMPLETE).is_some() {
+    survive_file_size_limit();
+    if shell::completion::is_asked_for() {
         return complete(words);
     }
     if mounts::helper::is_called(&words) {
@@ -114,6 +116,7 @@ fn dispatch(context: &mut Context, command: &Command) -> Result<(), Error> {
         Command::Mounts(args) => mounts::mounts::mounts(context, args),
         Command::Stats(args) => mounts::stats::stats(context, args),
         Command::Chroot(args) => mounts::chroot::chroot(context, args),
+        Command::Keep(args) => mounts::chroot::keep(args),
         Command::Files(args) => files::files::files(context, args),
         Command::Cat(args) => files::cat::cat(context, args),
         Command::Cp(args) => files::cp::copy(context, args),

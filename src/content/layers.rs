@@ -22,9 +22,16 @@ use crate::layer::span::{Access, SpanNo, SpanTable};
 use crate::layer::toc::Toc;
 use crate::oci::Digest;
 use crate::store::{BlobId, Derived, Store};
+use crate::sys::limits;
 
-/// Layers that are open at once; each has two or three file descriptors.
-const OPEN: NonZeroUsize = NonZeroUsize::new(100).expect("not zero");
+/// Layers that are open at once, where the limit of descriptors allows it.
+const OPEN: usize = 100;
+
+/// Descriptors of one open layer, at most.
+const OF_A_LAYER: u64 = 3;
+
+/// Descriptors that are left to everything else.
+const OTHERS: u64 = 40;
 
 /// The layers of an image, bottom first.
 #[derive(Debug)]
@@ -60,7 +67,7 @@ impl Layers {
     /// Opens nothing yet.
     pub(super) fn new(store: Store, blobs: Vec<BlobId>) -> Self {
         let told = blobs.iter().map(|_| AtomicBool::new(false)).collect();
-        Self { store, blobs, open: Mutex::new(LruCache::new(OPEN)), told }
+        Self { store, blobs, open: Mutex::new(LruCache::new(open_at_once())), told }
     }
 
     /// The store that they are in.
@@ -98,6 +105,12 @@ impl Layers {
         }
         error
     }
+}
+
+fn open_at_once() -> NonZeroUsize {
+    let layers = limits::files().saturating_sub(OTHERS) / OF_A_LAYER;
+    let layers = usize::try_from(layers).unwrap_or(OPEN).min(OPEN);
+    NonZeroUsize::new(layers).unwrap_or(NonZeroUsize::MIN)
 }
 
 impl std::fmt::Debug for Layer {

@@ -16,8 +16,8 @@
 //! | none | 0.9 % | - | 1.40 s |
 
 use super::Compression;
-use super::decode::{Checkpoint, Until};
 use super::span::{REACH, SPAN, SPAN_MAX};
+use crate::codec::{Checkpoint, Until};
 
 /// Uncompressed bytes from one checkpoint inside a gzip member to the next.
 const SPACING: u64 = 2 << 20;

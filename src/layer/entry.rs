@@ -128,6 +128,10 @@ pub enum WarningKind {
     NamesDisagree = 10,
     /// A `LIBARCHIVE.xattr.*` attribute could not be decoded and was dropped.
     UnreadableXattr = 11,
+    /// A file by its type whose name ends in a slash is a directory, as for GNU tar.
+    FileWithSlash = 12,
+    /// A directory without a name is the root.
+    NamelessDirectory = 13,
 }
 
 impl WarningKind {
@@ -155,6 +159,11 @@ impl WarningKind {
             Self::UnreadableXattr => {
                 "an extended attribute in libarchive's encoding could not be decoded"
             }
+            Self::FileWithSlash => {
+                "its type says file, its name ends in a slash; it is a directory, other runtimes \
+                 show a file"
+            }
+            Self::NamelessDirectory => "a directory without a name; it is the image's root",
         }
     }
 
@@ -172,6 +181,8 @@ impl WarningKind {
             9 => Self::WrongMediaType,
             10 => Self::NamesDisagree,
             11 => Self::UnreadableXattr,
+            12 => Self::FileWithSlash,
+            13 => Self::NamelessDirectory,
             _ => return None,
         })
     }

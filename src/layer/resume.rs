@@ -14,13 +14,17 @@ use std::sync::Arc;
 
 use rustix::fs::{Advice, fadvise};
 
-use super::decode::{self, Checkpoint, Decode, State, Stop, Until, WINDOW_HIGHEST};
 use super::span::{Access, REACH, SPAN, Span, SpanNo, SpanTable};
 use super::toc::{Toc, TocError};
 use super::{Compression, DecodeError};
+use crate::codec::{self, Checkpoint, Decode, State, Stop, Until};
+use crate::limits::Limits;
 
 /// Compressed bytes are read in pieces of this size: of `node` spans (160 KiB compressed) a third.
 const PIECE: usize = 64 << 10;
+
+/// The window that a stream may ask for.
+const WINDOW: u64 = Limits::HIGHEST.window;
 
 /// Compressed bytes that can be read anywhere: a blob in the store, later one in a registry too.
 pub trait CompressedBytes: Send + Sync {
@@ -108,7 +112,7 @@ impl SpanDecoder {
             }
         };
         let cursor = Cursor::new(bytes, checkpoint.offset);
-        let stream = decode::enter(toc.header().compression, cursor, &checkpoint, WINDOW_HIGHEST)?;
+        let stream = codec::enter(toc.header().compression, cursor, &checkpoint, WINDOW)?;
         Ok(Self { stream, next: at })
     }
 
@@ -169,7 +173,7 @@ pub(super) fn whole(
     bytes: Arc<dyn CompressedBytes>,
     compression: Compression,
 ) -> Result<Box<dyn Decode>, DecodeError> {
-    decode::begin(compression, Cursor::new(bytes, 0), WINDOW_HIGHEST)
+    codec::begin(compression, Cursor::new(bytes, 0), WINDOW)
 }
 
 /// [`CompressedBytes`] as a stream.

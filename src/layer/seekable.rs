@@ -27,10 +27,10 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligne
 use zstd::bulk::{Compressor, Decompressor};
 
 use super::DecodeError;
-use super::decode::{Stop, Until};
 use super::resume::{self, CompressedBytes};
 use super::span::{Access, SpanTable};
 use super::toc::Header;
+use crate::codec::{Stop, Until};
 use crate::oci::Digest;
 
 /// The version of the format.

@@ -7,8 +7,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use super::decode::{Compression, Decode, Until};
+use super::Compression;
 use super::resume::{CompressedBytes, whole};
+use crate::codec::{Decode, Until};
 
 /// Reads the uncompressed bytes of a blob.
 pub struct Unpacked {

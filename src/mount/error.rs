@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::fuse::MountError;
 use crate::pull::PullError;
 use crate::store::StoreError;
+use crate::sys::limits::TooLow;
 
 /// A failed command on mounts.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,9 @@ pub enum Error {
     /// The image's tables are missing and cannot be made again.
     #[error(transparent)]
     Tables(#[from] PullError),
+    /// The caller's limits leave too little to serve.
+    #[error(transparent)]
+    Limits(#[from] TooLow),
     /// No mount shows that image.
     #[error("{image}: not mounted")]
     ImageNotMounted {
@@ -76,6 +80,7 @@ impl Error {
                 "without --require-sandbox the server does without; `shale info` says what is there",
             ),
             Self::Store(_)
+            | Self::Limits(_)
             | Self::Tables(_)
             | Self::Log { .. }
             | Self::Fork(_)

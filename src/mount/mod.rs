@@ -44,6 +44,7 @@ pub use view::View;
 use crate::content;
 use crate::fuse::{self, MountOptions, MountPoint};
 use crate::store::{Lease, MountRecord, Store};
+use crate::sys::limits::Raised;
 use crate::sys::process;
 use server::Server;
 use supervise::Supervised;
@@ -164,6 +165,7 @@ fn prepare(
     if options.require_sandbox {
         sandbox::insist()?;
     }
+    Raised::new()?;
     let point = usable_place(store, mountpoint)?;
     let connection = fuse::attach(&point, &mount_options(&view, options))?;
     Ok(Server::new(store.clone(), view, point.path().to_owned(), connection, options))

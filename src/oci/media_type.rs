@@ -5,6 +5,8 @@
 
 use oci_spec::image::MediaType;
 
+use super::Compression;
+
 /// `Accept` of every request for a manifest, best first.
 pub const ACCEPTED_DOCUMENTS: [&str; 4] = [
     "application/vnd.oci.image.index.v1+json",
@@ -51,48 +53,6 @@ impl DocumentKind {
                 _ => None,
             },
             _ => None,
-        }
-    }
-}
-
-/// How a stream is compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Compression {
-    /// Not at all.
-    None,
-    /// gzip, any number of members.
-    Gzip,
-    /// zstd, any number of frames.
-    Zstd,
-    /// bzip2; no media type says so, `docker load` accepts it.
-    Bzip2,
-    /// xz; no media type says so, `docker load` accepts it.
-    Xz,
-}
-
-impl Compression {
-    /// What the first bytes of a stream say (six are enough); the claim of a media type does not
-    /// matter to them.
-    pub fn of_magic(start: &[u8]) -> Self {
-        match start {
-            [0x1f, 0x8b, ..] => Self::Gzip,
-            // A frame, or a skippable frame in front of one.
-            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
-            // A tar may begin with a name like "BZh9": the fifth byte opens a block or the end.
-            [b'B', b'Z', b'h', b'1'..=b'9', 0x31 | 0x17, ..] => Self::Bzip2,
-            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
-            _ => Self::None,
-        }
-    }
-
-    /// The name that people use.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Gzip => "gzip",
-            Self::Zstd => "zstd",
-            Self::Bzip2 => "bzip2",
-            Self::Xz => "xz",
         }
     }
 }
@@ -219,25 +179,6 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(LayerType::of(name), claim, "{name}");
-        }
-    }
-
-    #[test]
-    fn the_first_bytes_say_the_compression() {
-        use Compression::{Bzip2, Gzip, None as Plain, Xz, Zstd};
-        let cases: [(&[u8], Compression); 9] = [
-            (b"\x1f\x8b\x08\0", Gzip),
-            (b"\x28\xb5\x2f\xfd", Zstd),
-            (b"\x50\x2a\x4d\x18\x04\0", Zstd),
-            (b"BZh91AY", Bzip2),
-            (b"BZh9.txt", Plain),
-            (b"\xfd7zXZ\0", Xz),
-            (b"etc/\0\0\0\0", Plain),
-            (b"", Plain),
-            (b"\x1f", Plain),
-        ];
-        for (start, compression) in cases {
-            assert_eq!(Compression::of_magic(start), compression, "{start:?}");
         }
     }
 }

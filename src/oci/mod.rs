@@ -7,6 +7,7 @@
 //! them with bytes. It opens no file and no connection, so every parser here can be fuzzed.
 
 mod choice;
+mod compression;
 mod config;
 mod descriptor;
 mod digest;
@@ -20,6 +21,7 @@ mod reference;
 mod translate;
 
 pub use choice::{ChoiceError, LIST_DEPTH, choose};
+pub use compression::Compression;
 pub use config::{Config, History, RunConfig};
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, ChainId, DiffId, Digest, DigestError, Hasher};
@@ -29,7 +31,7 @@ pub use image_name::{ImageName, ImageNameError, ImageSelector};
 pub use json::{JSON_DEPTH, JSON_LIMIT, JsonError};
 pub(crate) use json::{null_as_default, object as parse_object, parse as parse_json};
 pub(crate) use media_type::is_docker_manifest;
-pub use media_type::{ACCEPTED_DOCUMENTS, Compression, DocumentKind, LayerType};
+pub use media_type::{ACCEPTED_DOCUMENTS, DocumentKind, LayerType};
 pub use platform::{Platform, PlatformError};
 pub use reference::{Reference, ReferenceError};
 pub use translate::OciManifest;

@@ -63,6 +63,16 @@ pub enum PullError {
 }
 
 impl PullError {
+    /// Whether the image itself is refused, so that nothing of it is worth keeping for another try.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Layer(error) => error.is_refusal(),
+            Self::Merge(MergeError::Source { .. }) => false,
+            Self::Merge(MergeError::Entry { .. } | MergeError::TooManyLayers { .. }) => true,
+            _ => false,
+        }
+    }
+
     /// Whether bytes did not match the digest or size they must have (exit status 3).
     pub fn is_mismatch(&self) -> bool {
         match self {

@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use super::documents::ImageLayer;
 use super::{LayerEvent, Observer, Options, PullError};
 use crate::layer::{self, Outputs, ScanError, Toc};
-use crate::oci::Digest;
+use crate::limits::{Exceeded, Limit, Limits};
+use crate::oci::{Descriptor, Digest};
 use crate::source::Source;
 use crate::store::{BadBlob, BlobId, Derived, Draft, Ingest, Partial, Store};
 
@@ -24,6 +25,7 @@ struct Work<'a> {
     source: &'a dyn Source,
     options: &'a Options,
     observer: &'a dyn Observer,
+    fetched: &'a Fetched,
     stop: AtomicBool,
 }
 
@@ -34,26 +36,40 @@ struct Item<'a> {
     positions: Vec<usize>,
 }
 
-/// Brings all layers and their tables into the store. Says whether anything was fetched.
+/// The layers that were fetched, or begun with, for whoever has to know when it did not end well.
+#[derive(Debug, Default)]
+pub(super) struct Fetched(Mutex<Vec<Digest>>);
+
+impl Fetched {
+    fn add(&self, digest: Digest) {
+        self.0.lock().unwrap_or_else(|held| held.into_inner()).push(digest);
+    }
+
+    /// All of them.
+    pub(super) fn digests(self) -> Vec<Digest> {
+        self.0.into_inner().unwrap_or_else(|held| held.into_inner())
+    }
+}
+
+/// Brings all layers and their tables into the store, and says which were fetched.
 pub(super) fn fetch(
     store: &Store,
     source: &dyn Source,
     layers: &[ImageLayer],
     options: &Options,
     observer: &dyn Observer,
-) -> Result<bool, PullError> {
+    fetched: &Fetched,
+) -> Result<(), PullError> {
+    for Descriptor { digest, size, .. } in layers.iter().map(|layer| &layer.descriptor) {
+        // Before anybody is asked for it.
+        let allowed = options.limits.hold(Limit::Blob, *size);
+        allowed.map_err(|source| ScanError::Limit { blob: *digest, source })?;
+    }
     let descriptors: Vec<_> = layers.iter().map(|layer| layer.descriptor.clone()).collect();
     observer.layers(&descriptors);
     let items = items(layers)?;
-    let work = Work { store, source, options, observer, stop: AtomicBool::new(false) };
-    let fetched = AtomicBool::new(false);
-    run(&items, options.jobs, &work.stop, |item| {
-        if work.layer(item)? {
-            fetched.store(true, Ordering::Relaxed);
-        }
-        Ok(())
-    })?;
-    Ok(fetched.into_inner())
+    let work = Work { store, source, options, observer, fetched, stop: AtomicBool::new(false) };
+    run(&items, options.jobs, &work.stop, |item| work.layer(item))
 }
 
 /// Every blob once, the largest first.
@@ -106,34 +122,39 @@ pub(super) fn run<T: Sync>(
 }
 
 impl Work<'_> {
-    /// Brings one layer in. Says whether it was fetched.
-    fn layer(&self, item: &Item<'_>) -> Result<bool, PullError> {
+    /// Brings one layer in.
+    fn layer(&self, item: &Item<'_>) -> Result<(), PullError> {
         let (digest, size) = (item.layer.descriptor.digest, item.layer.descriptor.size);
         let mut bad: Option<BadBlob> = None;
         for attempt in 1.. {
             let waiting = || self.tell(item, LayerEvent::Waiting);
-            let result = match self.store.ingest_or(&digest, size, bad.as_ref(), waiting)? {
+            let partial = match self.store.ingest_or(&digest, size, bad.as_ref(), waiting)? {
                 Ingest::Present(blob) => {
                     self.tell(item, LayerEvent::Checking);
                     match self.check(item, &blob)? {
                         None => {
                             self.tell(item, LayerEvent::Exists);
-                            return Ok(false);
+                            return Ok(());
                         }
                         Some(found) => bad = Some(found),
                     }
                     continue;
                 }
-                Ingest::Partial(partial) => self.fetch(item, partial),
+                Ingest::Partial(partial) => partial,
             };
-            match result {
+            let resumed = partial.have() > 0;
+            self.fetched.add(digest);
+            match self.fetch(item, partial) {
                 Ok(()) => {
                     self.tell(item, LayerEvent::Done);
-                    return Ok(true);
+                    return Ok(());
                 }
                 // The bytes are not the blob: what was kept from an earlier try was wrong, or
-                // something on the way is. The partial file was emptied.
-                Err(PullError::Layer(error)) if attempt < TRIES && is_not_the_blob(&error) => {
+                // something on the way is. The partial file is gone.
+                Err(PullError::Layer(error))
+                    if attempt < TRIES
+                        && (is_not_the_blob(&error) || resumed && may_not_be_the_blob(&error)) =>
+                {
                     self.tell(item, LayerEvent::Restarted);
                 }
                 Err(error) => return Err(error),
@@ -184,8 +205,8 @@ impl Work<'_> {
                 publish(self.store, item.layer, toc, seekable)
             }
             Err(error) => {
-                if is_not_the_blob(&error) {
-                    partial.restart()?;
+                if is_not_the_blob(&error) || error.is_refusal() {
+                    partial.discard()?;
                 }
                 Err(error.into())
             }
@@ -215,7 +236,7 @@ pub(super) fn rescan(
     store: &Store,
     layer: &ImageLayer,
     blob: &BlobId,
-    limits: &layer::Limits,
+    limits: &Limits,
 ) -> Result<(), PullError> {
     let file = store.open_blob(blob)?;
     let mut toc = store.draft_derived(Derived::Toc, blob)?;
@@ -259,6 +280,12 @@ impl<R: Read> Read for Stoppable<'_, R> {
 /// is bad, or something on our side is.
 fn is_not_the_blob(error: &ScanError) -> bool {
     matches!(error, ScanError::Digest { .. } | ScanError::Size { .. })
+}
+
+/// Whether the bytes may be wrong: they cannot be decoded, and of a long blob the rest was not read.
+fn may_not_be_the_blob(error: &ScanError) -> bool {
+    matches!(error, ScanError::Decode { .. } | ScanError::Tar { .. })
+        && Exceeded::behind(error).is_none()
 }
 
 /// The seekable form of a layer. Most layers need none: the file is made with its first byte.

@@ -30,11 +30,10 @@ pub use tree::{content_of, ensure_tree, ensure_tree_of, history};
 pub use verify::verify;
 pub use warnings::{Warnings, warnings};
 
-use crate::layer;
+use crate::limits::Limits;
 use crate::oci::{Descriptor, Digest, Platform, Reference};
 use crate::source::Source;
 use crate::store::{NameRow, Store, StoredImage};
-use crate::tree::MergeLimits;
 
 /// How an image is pulled.
 #[derive(Debug, Clone)]
@@ -50,10 +49,8 @@ pub struct Options {
     pub jobs: usize,
     /// Fetch layers that are not in the registry from the addresses that the manifest gives.
     pub foreign: bool,
-    /// Bounds of a layer.
-    pub limits: layer::Limits,
-    /// Bounds of the tree.
-    pub merge_limits: MergeLimits,
+    /// What the image may cost.
+    pub limits: Limits,
 }
 
 impl Default for Options {
@@ -64,8 +61,7 @@ impl Default for Options {
             repository: None,
             jobs: 3,
             foreign: false,
-            limits: layer::Limits::default(),
-            merge_limits: MergeLimits::default(),
+            limits: Limits::DEFAULT,
         }
     }
 }
@@ -73,8 +69,7 @@ impl Default for Options {
 impl Options {
     /// For what was pulled before, and was within the limits of that pull.
     fn again() -> Self {
-        let (limits, merge_limits) = (layer::Limits::HIGHEST, MergeLimits::HIGHEST);
-        Self { limits, merge_limits, ..Self::default() }
+        Self { limits: Limits::HIGHEST, ..Self::default() }
     }
 
     /// As `reference` says, which is in a registry.
@@ -113,10 +108,21 @@ pub fn pull(
     observer: &dyn Observer,
 ) -> Result<Pulled, PullError> {
     let found = documents::resolve(store, source, options)?;
-    let _lease = store.lease(&found.digests())?;
-    let fetched = layers::fetch(store, source, &found.layers, options, observer)?;
-    observer.merging();
-    tree::build(store, &found.layers, options.merge_limits)?;
+    let lease = store.lease(&found.digests())?;
+    let fetched = layers::Fetched::default();
+    let built = layers::fetch(store, source, &found.layers, options, observer, &fetched);
+    let built = built.and_then(|()| {
+        observer.merging();
+        tree::build(store, &found.layers, options.limits)
+    });
+    let fetched = fetched.digests();
+    if let Err(error) = built {
+        if error.is_refusal() {
+            drop(lease);
+            discard(store, &fetched);
+        }
+        return Err(error);
+    }
     let digest = found.put(store)?;
     let row = NameRow {
         name: name.map(str::to_owned),
@@ -125,8 +131,16 @@ pub fn pull(
     };
     let moved = !is_named(store, name, &found.manifest)?;
     store.set_name(row)?;
-    let status = if fetched || moved { Status::New } else { Status::UpToDate };
+    let status = if !fetched.is_empty() || moved { Status::New } else { Status::UpToDate };
     Ok(Pulled { image: store.image_of(&found.manifest)?, digest, status })
+}
+
+/// Removes what was fetched for an image that is refused. The refusal is what counts: what cannot
+/// be removed now, a prune removes.
+fn discard(store: &Store, fetched: &[Digest]) {
+    if let Err(error) = store.discard(fetched) {
+        log::warn!("what was fetched of the refused image stays for now: {error}");
+    }
 }
 
 /// Whether the store has this manifest under this name.

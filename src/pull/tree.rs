@@ -14,11 +14,10 @@ use super::documents::{ImageLayer, chain_of};
 use super::layers::{rescan, run, toc_of};
 use super::{Options, PullError};
 use crate::layer::{Toc, TocError};
+use crate::limits::Limits;
 use crate::oci::{ChainId, Descriptor, Digest};
 use crate::store::{BlobId, Derived, Key, Store, StoreError, StoredImage};
-use crate::tree::{
-    History, ImageTree, MergeError, MergeLimits, Merged, Merger, RowNo, Whiteouts, table,
-};
+use crate::tree::{History, ImageTree, MergeError, Merged, Merger, RowNo, Whiteouts, table};
 
 /// The image's tree, with all its layers' tables in place. What is missing or stale is rebuilt
 /// from the blobs. Hold a [`crate::store::Lease`] on the image's pins.
@@ -35,7 +34,7 @@ pub fn ensure_tree_of(
     let layers = ensure_tables(store, image, blobs)?;
     match open(store, chain_of(&layers))? {
         Some(tree) => Ok(tree),
-        None => make(store, &layers, Options::again().merge_limits),
+        None => make(store, &layers, Limits::HIGHEST),
     }
 }
 
@@ -43,7 +42,7 @@ pub fn ensure_tree_of(
 /// [`ensure_tree`], hold a lease.
 pub fn history(store: &Store, image: &StoredImage) -> Result<History, PullError> {
     let layers = ensure_tables(store, image, &image.blobs(store)?)?;
-    let limits = Options::again().merge_limits;
+    let limits = Options::again().limits;
     let begin = || Merger::recording(limits);
     Ok(merge_healing(store, &layers, begin)?.finish_history())
 }
@@ -73,11 +72,7 @@ pub(super) fn layers_of(image: &StoredImage) -> impl Iterator<Item = ImageLayer>
 }
 
 /// Makes the tree of `layers` when it is missing, stale or damaged anywhere.
-pub(super) fn build(
-    store: &Store,
-    layers: &[ImageLayer],
-    limits: MergeLimits,
-) -> Result<(), PullError> {
+pub(super) fn build(store: &Store, layers: &[ImageLayer], limits: Limits) -> Result<(), PullError> {
     match open(store, chain_of(layers))? {
         Some(tree) if tree.check().is_ok() => Ok(()),
         _ => make(store, layers, limits).map(drop),
@@ -91,7 +86,7 @@ pub(super) fn open(store: &Store, chain: ChainId) -> Result<Option<ImageTree>, P
 }
 
 /// Makes the tree of `layers` from their tables.
-fn make(store: &Store, layers: &[ImageLayer], limits: MergeLimits) -> Result<ImageTree, PullError> {
+fn make(store: &Store, layers: &[ImageLayer], limits: Limits) -> Result<ImageTree, PullError> {
     let chain = chain_of(layers);
     let merged = merge_healing(store, layers, || Merger::new(limits))?.finish();
     let mut draft = match store.draft_derived(Derived::Tree, &chain) {
@@ -145,7 +140,7 @@ fn merge_healing(
 pub(super) fn merge(
     store: &Store,
     layers: &[ImageLayer],
-    limits: MergeLimits,
+    limits: Limits,
 ) -> Result<Merged, PullError> {
     Ok(merge_into(store, layers, Merger::new(limits))?.finish())
 }

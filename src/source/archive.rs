@@ -36,7 +36,7 @@ impl Archive {
         options: &Options,
     ) -> Result<Self, SourceError> {
         let io = |source| SourceError::Io { path: path.to_owned(), source };
-        let file = unpack::plain(File::open(path).map_err(io)?, &options.temporary).map_err(io)?;
+        let file = unpack::plain(File::open(path).map_err(io)?, options).map_err(io)?;
         let size = file.metadata().map_err(io)?.len();
         let members = Members::scan(&file, size).map_err(|error| SourceError::NotA {
             path: path.to_owned(),

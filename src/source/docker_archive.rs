@@ -170,7 +170,7 @@ fn row(descriptor: &Descriptor) -> Value {
 
 /// What a layer's file is said to be.
 fn claim(name: &str, slice: &Slice, diff_id: &DiffId) -> io::Result<Descriptor> {
-    let media_type = match Compression::of_magic(&slice.magic()?) {
+    let media_type = match Compression::of(&slice.magic()?) {
         Compression::Gzip => "application/vnd.oci.image.layer.v1.tar+gzip",
         Compression::Zstd => "application/vnd.oci.image.layer.v1.tar+zstd",
         // No media type says bzip2 or xz; readers go by the magic.
@@ -178,7 +178,7 @@ fn claim(name: &str, slice: &Slice, diff_id: &DiffId) -> io::Result<Descriptor> 
     };
     let by_name =
         name.strip_prefix("blobs/").and_then(|rest| rest.replacen('/', ":", 1).parse().ok());
-    let digest = match (Compression::of_magic(&slice.magic()?), by_name) {
+    let digest = match (Compression::of(&slice.magic()?), by_name) {
         (Compression::None, _) => diff_id.0,
         (_, Some(digest)) => digest,
         (_, None) => hash(slice.reader(0))?,

@@ -49,7 +49,13 @@ pub(super) fn images(path: &Path) -> Result<Vec<Vec<Reference>>, SourceError> {
 /// The rows of a layout, with the names that they give.
 pub(super) fn rows<F: Files>(files: &F, path: &Path) -> Result<Vec<Vec<Reference>>, SourceError> {
     let (index, _) = read_index(files, path)?;
-    Ok(index.manifests.iter().map(references).collect())
+    Ok(images_of(&index).map(references).collect())
+}
+
+/// The rows that are images or lists of them, in their order; layouts may have others
+/// (image-layout.md shows one). Names, positions and images all come from here.
+fn images_of(index: &Index) -> impl Iterator<Item = &Descriptor> {
+    index.manifests.iter().filter(|row| DocumentKind::of(&row.media_type).is_some())
 }
 
 impl<F: Files> OciLayout<F> {
@@ -160,8 +166,7 @@ fn select(
     image: &ImageSelector,
     place: &str,
 ) -> Result<Root, SourceError> {
-    let rows: Vec<&Descriptor> =
-        index.manifests.iter().filter(|row| DocumentKind::of(&row.media_type).is_some()).collect();
+    let rows: Vec<&Descriptor> = images_of(index).collect();
     let found = match image {
         ImageSelector::Only => match rows.as_slice() {
             [only] => Some(*only),

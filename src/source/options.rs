@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::clock::{Clock, SystemClock};
+use crate::limits::Limits;
 
 /// How to reach sources.
 #[derive(Debug, Clone)]
@@ -32,6 +33,8 @@ pub struct Options {
     pub hub: String,
     /// Where large temporary files go (the contents of a compressed archive).
     pub temporary: PathBuf,
+    /// What a compressed archive may cost.
+    pub limits: Limits,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -71,6 +74,7 @@ impl Default for Options {
             },
             hub: "https://index.docker.io".to_owned(),
             temporary: PathBuf::from("/var/tmp"),
+            limits: Limits::DEFAULT,
             clock: Arc::new(SystemClock::default()),
         }
     }

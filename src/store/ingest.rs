@@ -140,7 +140,7 @@ impl Store {
         }
     }
 
-    fn partial_path(&self, digest: &Digest) -> PathBuf {
+    pub(super) fn partial_path(&self, digest: &Digest) -> PathBuf {
         self.ingest_dir().join(format!("{}-{}", digest.algorithm().name(), digest.hex()))
     }
 }
@@ -170,6 +170,11 @@ impl Partial {
         self.store.disk().truncate(&self.file, 0).map_err(StoreError::at(&self.path))?;
         self.length = 0;
         Ok(())
+    }
+
+    /// Removes it: none of its bytes are of use.
+    pub fn discard(self) -> Result<(), StoreError> {
+        self.store.disk().unlink(&self.path).map_err(StoreError::at(&self.path))
     }
 
     /// The whole blob is in the file and hashed to `digest` over `size` bytes: makes it visible.

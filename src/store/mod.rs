@@ -26,6 +26,7 @@
 //! and does not fetch.
 
 mod blobs;
+mod discard;
 mod disk;
 mod draft;
 mod error;

@@ -7,7 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// Replaces this process by `program` with `argv` and the environment `env`. SIGPIPE, which Rust's
-/// runtime ignores, has its default effect again. Returns only when that fails: why.
+/// runtime ignores, and SIGXFSZ, which [`super::signal::survive_file_size_limit`] does, have their
+/// default effects again. Returns only when that fails: why.
 pub fn exec(program: &Path, argv: &[String], env: &[(String, String)]) -> io::Error {
     match prepare(program, argv, env) {
         Ok((program, argv, env)) => execve(&program, &argv, &env),
@@ -29,8 +30,10 @@ fn execve(program: &CString, argv: &[CString], env: &[CString]) -> io::Error {
         words.iter().map(|word| word.as_ptr()).chain([std::ptr::null()]).collect()
     };
     let (argv, env) = (pointers(argv), pointers(env));
-    // SAFETY: the default effect is a valid one, and no handler of this program is lost by it.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
+        // SAFETY: the default effect is a valid one, and no handler of this program is lost by it.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
     // SAFETY: NUL-terminated strings in NULL-terminated lists, alive until the call returns.
     unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), env.as_ptr()) };
     io::Error::last_os_error()

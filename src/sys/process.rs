@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
-    DumpableBehavior, Pid, PidfdFlags, Signal, dumpable_behavior, pidfd_open,
+    DumpableBehavior, Pid, PidfdFlags, Signal, WaitOptions, dumpable_behavior, pidfd_open,
     set_dumpable_behavior, set_parent_process_death_signal,
 };
 
@@ -142,6 +142,38 @@ pub fn close_files_to_write() -> io::Result<()> {
     Ok(())
 }
 
+/// Closes every descriptor above 2. Like [`keep_only`], and only for such a child.
+///
+/// # Errors
+/// Before Linux 5.9, when /proc cannot be read.
+pub fn close_all_but_stdio() -> io::Result<()> {
+    // SAFETY: as in `keep_only`.
+    match unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, 0_u32) } {
+        0 => Ok(()),
+        _ => keep_only(&[]),
+    }
+}
+
+/// Ends all other processes that this one can signal, and waits for its children. Only for process 1
+/// of a PID namespace, for which these are the others of the namespace.
+///
+/// # Errors
+/// This is not process 1.
+pub fn end_all_others() -> io::Result<()> {
+    if rustix::process::getpid() != Pid::INIT {
+        return Err(io::Error::other("only process 1 may end all others"));
+    }
+    // SAFETY: a system call on numbers. As process 1 it reaches only what is in its namespace.
+    unsafe { libc::kill(-1, libc::SIGKILL) };
+    loop {
+        match rustix::process::wait(WaitOptions::empty()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            // No child is left; orphans have become children before.
+            Err(_) => return Ok(()),
+        }
+    }
+}
+
 fn open_descriptors() -> io::Result<Vec<RawFd>> {
     let names = fs::read_dir("/proc/self/fd")?;
     let numbers = names.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
@@ -196,6 +228,13 @@ pub fn readable_within(fd: impl AsFd, limit: Duration) -> io::Result<bool> {
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// The process group of this process; `None` when its leader is outside of this PID namespace and
+/// the group has no number here.
+pub fn own_group() -> Option<Pid> {
+    // SAFETY: the call cannot fail and touches no memory.
+    Pid::from_raw(unsafe { libc::getpgrp() })
 }
 
 /// How many [`NoCoreFile`]s there are, and what the process was before the first.

@@ -11,8 +11,10 @@ use super::parse::Templates;
 use super::print;
 use super::value::Value;
 
-/// Deepest nesting of `template` calls, so that no template can exhaust the stack.
-const MAX_CALLS: usize = 200;
+/// How many lists and pipelines may be open at once, each inside the one before, so that no
+/// template can exhaust the stack. What a template nests and what it calls counts together: a deep
+/// one that calls itself would multiply two bounds.
+const MAX_DEPTH: usize = 400;
 
 /// Runs the template named "" over `data`.
 pub(super) fn execute(
@@ -30,7 +32,7 @@ pub(super) fn execute(
         out: String::new(),
         variables: vec![("$".to_owned(), data.clone())],
         at: At::Start,
-        calls: 0,
+        depth: 0,
     };
     if let Some(nodes) = templates.get("") {
         state.list(data, nodes)?;
@@ -64,7 +66,7 @@ pub(super) struct State<'t> {
     out: String,
     variables: Vec<(String, Value)>,
     at: At<'t>,
-    calls: usize,
+    depth: usize,
 }
 
 pub(super) type Run<T> = Result<T, String>;
@@ -89,14 +91,27 @@ impl<'t> State<'t> {
         self.at = At::Operand(operand);
     }
 
-    fn list(&mut self, dot: &Value, nodes: &'t [Node]) -> Run<Flow> {
-        for node in nodes {
-            match self.node(dot, node)? {
-                Flow::Next => {}
-                flow => return Ok(flow),
-            }
+    /// One level deeper for as long as `work` takes, within the bound.
+    fn deeper<T>(&mut self, work: impl FnOnce(&mut Self) -> Run<T>) -> Run<T> {
+        if self.depth == MAX_DEPTH {
+            return self.fail(format_args!("exceeded maximum template depth ({MAX_DEPTH})"));
         }
-        Ok(Flow::Next)
+        self.depth += 1;
+        let result = work(self);
+        self.depth -= 1;
+        result
+    }
+
+    fn list(&mut self, dot: &Value, nodes: &'t [Node]) -> Run<Flow> {
+        self.deeper(|state| {
+            for node in nodes {
+                match state.node(dot, node)? {
+                    Flow::Next => {}
+                    flow => return Ok(flow),
+                }
+            }
+            Ok(Flow::Next)
+        })
     }
 
     fn node(&mut self, dot: &Value, node: &'t Node) -> Run<Flow> {
@@ -206,18 +221,13 @@ impl<'t> State<'t> {
         let Some(nodes) = self.templates.get(&call.name) else {
             return self.fail(format_args!("template {} not defined", quote(&call.name)));
         };
-        if self.calls == MAX_CALLS {
-            return self.fail(format_args!("exceeded maximum template depth ({MAX_CALLS})"));
-        }
         let dot = match &call.pipe {
             Some(pipe) => self.pipeline(dot, pipe)?,
             None => Value::Missing,
         };
         // The called template sees no variable of the caller.
         let variables = std::mem::replace(&mut self.variables, vec![("$".to_owned(), dot.clone())]);
-        self.calls += 1;
         let flow = self.list(&dot, nodes);
-        self.calls -= 1;
         self.variables = variables;
         flow.map(|_| ())
     }
@@ -225,11 +235,13 @@ impl<'t> State<'t> {
     /// The value of a pipeline. Variables that it declares stay until the enclosing block ends.
     pub(super) fn pipeline(&mut self, dot: &Value, pipe: &'t Pipe) -> Run<Value> {
         self.at = At::Pipe(pipe);
-        let mut value: Option<Value> = None;
-        for command in &pipe.commands {
-            value = Some(self.command(dot, command, value)?.settle());
-        }
-        let value = value.unwrap_or(Value::Missing);
+        let value = self.deeper(|state| {
+            let mut value: Option<Value> = None;
+            for command in &pipe.commands {
+                value = Some(state.command(dot, command, value)?.settle());
+            }
+            Ok(value.unwrap_or(Value::Missing))
+        })?;
         for name in &pipe.variables {
             if pipe.assign {
                 self.assign(name, value.clone())?;

@@ -5,8 +5,8 @@ pub mod merge;
 pub mod table;
 
 pub use merge::{
-    Change, Hidden, History, How, LayerAccount, MergeError, MergeLimits, Merged, Merger, Seen,
-    Step, Story, Whiteouts,
+    Change, Hidden, History, How, LayerAccount, MergeError, Merged, Merger, Seen, Step, Story,
+    Whiteouts,
 };
 pub use table::{Following, ImageTree};
 

@@ -7,6 +7,13 @@ pub fn exits_with(status: u8) -> Vec<u8> {
     program(62, &[0xbf, status, 0, 0, 0, 0xb8, 60, 0, 0, 0, 0x0f, 0x05])
 }
 
+/// A Linux program for x86-64 that ends with its effective user, as far as a status goes.
+pub fn exits_with_euid() -> Vec<u8> {
+    // mov eax, 107 (geteuid); syscall; mov edi, eax; mov eax, 60 (exit); syscall
+    let code = [0xb8, 107, 0, 0, 0, 0x0f, 0x05, 0x89, 0xc7, 0xb8, 60, 0, 0, 0, 0x0f, 0x05];
+    program(62, &code)
+}
+
 /// A program for a processor that no machine of today is (PDP-11).
 pub fn foreign() -> Vec<u8> {
     program(65, &[0; 12])

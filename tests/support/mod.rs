@@ -12,6 +12,7 @@ pub mod image;
 pub mod images;
 #[cfg(target_arch = "x86_64")]
 pub mod inject;
+pub mod inside;
 pub mod item_image;
 pub mod layout_registry;
 pub mod model;
@@ -23,6 +24,8 @@ pub mod replay;
 pub mod require;
 pub mod resolve;
 pub mod sample;
+pub mod shells;
 pub mod streams;
 pub mod tar_account;
+pub mod tmux;
 pub mod tree_compare;

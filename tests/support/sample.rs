@@ -14,8 +14,9 @@ use shalefs::content::ContentError;
 use shalefs::fs::{FileBytes, ImageFs, View};
 use shalefs::fuse::{self, MountOptions, MountPoint, Session};
 use shalefs::layer::{ContentId, Entry, Extent, Kind, Time};
+use shalefs::limits::Limits;
 use shalefs::oci::{ChainId, Digest};
-use shalefs::tree::{FileData, ImageTree, MergeLimits, Merger, Whiteouts, table};
+use shalefs::tree::{FileData, ImageTree, Merger, Whiteouts, table};
 use tempfile::TempDir;
 
 /// An image of one layer in the making.
@@ -122,7 +123,7 @@ impl Sample {
 
     /// The image's table as a file.
     pub fn table(&self, chain: ChainId) -> File {
-        let mut merger = Merger::new(MergeLimits::default());
+        let mut merger = Merger::new(Limits::DEFAULT);
         let entries = || Ok::<_, io::Error>(self.entries.iter().cloned().map(Ok::<_, io::Error>));
         merger.layer(Whiteouts::None, entries).expect("entries that fit together");
         let merged = merger.finish();

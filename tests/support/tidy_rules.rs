@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use crate::rust_source::Source;
 
 /// The modules of src/, bottom to top: a module uses only those before it.
-pub const ORDER: [&str; 16] = [
-    "sys", "template", "oci", "store", "source", "layer", "tree", "content", "fs", "fuse", "pull",
-    "archive", "browse", "mount", "chroot", "cli",
+pub const ORDER: [&str; 18] = [
+    "sys", "limits", "template", "oci", "codec", "store", "source", "layer", "tree", "content",
+    "fs", "fuse", "pull", "archive", "browse", "mount", "chroot", "cli",
 ];
 
 /// The top module that a file of src/ belongs to; `None` for lib.rs, main.rs and files elsewhere.

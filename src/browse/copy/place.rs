@@ -34,12 +34,44 @@ const PASS: OFlags =
 const OPEN: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
+/// How many directories on a way are kept open.
+const OPEN_MAX: usize = 64;
+
+/// A path below the destination, and the innermost directories on it, so that who goes from one
+/// directory to the next need not begin at the top: a path of 2,000 directories would be walked
+/// 2,000 times.
+#[derive(Default)]
+struct Way {
+    path: Vec<u8>,
+    /// Each with the length of its path, the innermost last.
+    open: Vec<(usize, Rc<OwnedFd>)>,
+    /// How many were opened.
+    #[cfg(test)]
+    opened: usize,
+}
+
+impl Way {
+    /// Forgets what does not lead to `path`; the innermost directory left, and how much of the
+    /// path leads to it.
+    fn toward(&mut self, path: &[u8]) -> Option<(usize, Rc<OwnedFd>)> {
+        while let Some((length, directory)) = self.open.last() {
+            let leads = path.get(..*length) == self.path.get(..*length)
+                && matches!(path.get(*length), None | Some(b'/'));
+            if leads {
+                return Some((*length, Rc::clone(directory)));
+            }
+            self.open.pop();
+        }
+        None
+    }
+}
+
 /// A directory that is written to.
 pub(super) struct Destination {
     path: PathBuf,
     base: Rc<OwnedFd>,
-    /// The directory that was written to last.
-    last: RefCell<Option<(Vec<u8>, Rc<OwnedFd>)>>,
+    /// The way to the directory that was written to last.
+    way: RefCell<Way>,
     /// For names that nobody has.
     next: Cell<u64>,
 }
@@ -48,7 +80,7 @@ impl Destination {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let base = Rc::new(openat(CWD, path, flags, Mode::empty())?);
-        Ok(Self { path: path.to_owned(), base, last: RefCell::new(None), next: Cell::new(0) })
+        Ok(Self { path: path.to_owned(), base, way: RefCell::default(), next: Cell::new(0) })
     }
 
     /// As the caller called it.
@@ -126,17 +158,24 @@ impl Destination {
         if path.is_empty() {
             return Ok(Rc::clone(&self.base));
         }
-        if let Some((last, directory)) = &*self.last.borrow()
-            && last == path
-        {
-            return Ok(Rc::clone(directory));
-        }
-        let mut directory = Rc::clone(&self.base);
-        for name in path.split(|&byte| byte == b'/') {
+        let way = &mut *self.way.borrow_mut();
+        let known = way.toward(path);
+        let (mut at, mut directory) = known.unwrap_or((0, Rc::clone(&self.base)));
+        way.path = path.to_vec();
+        while at < path.len() {
+            let start = if at == 0 { 0 } else { at + 1 };
+            let rest = path.get(start..).unwrap_or_default();
+            let name = rest.split(|&byte| byte == b'/').next().unwrap_or_default();
             plain(name)?;
             directory = Rc::new(openat(&*directory, name, PASS, Mode::empty())?);
+            at = start + name.len();
+            #[cfg(test)]
+            (way.opened += 1);
+            if way.open.len() == OPEN_MAX {
+                way.open.remove(0);
+            }
+            way.open.push((at, Rc::clone(&directory)));
         }
-        *self.last.borrow_mut() = Some((path.to_vec(), Rc::clone(&directory)));
         Ok(directory)
     }
 }
@@ -286,6 +325,30 @@ mod tests {
             assert!(destination.place(name).is_err(), "{}", name.escape_ascii());
         }
         assert!(destination.place(b"...").is_ok());
+    }
+
+    /// As `cp -a` goes: down, making directories, and up again, setting their attributes.
+    #[test]
+    fn a_deep_path_is_not_walked_anew_for_every_directory() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let destination = Destination::open(dir.path()).expect("it is there");
+        let path = ["a"; 1000].join("/").into_bytes();
+        let levels = || (0..1000).map(|level| path.get(..level * 2 + 1).expect("a part"));
+        for level in levels() {
+            assert!(destination.make_directory(level, 0o755).expect("a directory"));
+        }
+        for level in levels().rev() {
+            destination.directory(level).expect("it was made");
+        }
+        let opened = destination.way.borrow().opened;
+        assert!(opened < 20_000, "{opened} directories were opened for 1,000");
+        assert!(destination.way.borrow().open.len() <= OPEN_MAX);
+        // Another way from the same start, and one that only begins alike.
+        assert!(destination.make_directory(b"a/b", 0o755).expect("a directory"));
+        assert!(destination.make_directory(b"a/b/c", 0o755).expect("a directory"));
+        assert!(destination.make_directory(b"a/bc", 0o755).expect("a directory"));
+        assert!(destination.make_directory(b"a/bc/d", 0o755).expect("a directory"));
+        assert!(dir.path().join("a/bc/d").is_dir() && !dir.path().join("a/b/d").exists());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 
-use crate::cli::context::default_root;
+use crate::cli::context::{default_root, root_of_environment};
 use crate::oci::Reference;
 use crate::store::Store;
 
@@ -35,7 +35,7 @@ pub fn mounts() -> ArgValueCompleter {
 
 /// The store, if there is one.
 fn store() -> Option<Store> {
-    let root = std::env::var_os("SHALE_ROOT").map(Into::into).or_else(default_root)?;
+    let root = root_of_environment().or_else(default_root)?;
     root.join("index.json").is_file().then(|| Store::open(&root).ok())?
 }
 

@@ -16,7 +16,7 @@ mod registry;
 mod store;
 mod wording;
 
-pub use chroot::Chroot;
+pub use chroot::{Chroot, Keep, KeepCommand};
 pub use deferred::Deferred;
 pub use files::{Cat, Copy, Export, Files};
 pub use images::{History, Inspect, List, Load, Prune, Remove, Save, SaveFormat, Tag};
@@ -120,6 +120,8 @@ pub enum Command {
     /// Run a command, or a shell, in an image
     #[command(arg(chroot::verbose()))]
     Chroot(Deferred<Chroot>),
+    /// Look after what `chroot --keep` kept
+    Keep(Deferred<Keep>),
     /// List the files of an image
     Files(Deferred<Files>),
     /// Print files of an image
@@ -176,7 +178,7 @@ pub enum Command {
 
 /// The commands by what they are for, in the order of the help text.
 pub const GROUPS: [(&str, &[&str]); 5] = [
-    ("Mounts", &["mount", "umount", "mounts", "stats", "chroot"]),
+    ("Mounts", &["mount", "umount", "mounts", "stats", "chroot", "keep"]),
     ("Files", &["files", "cat", "cp", "export"]),
     (
         "Images",

@@ -1,9 +1,11 @@
 //! Remedies: what a user can do about an error of the library, where that is known.
 
+use std::error::Error;
 use std::io;
 
 use crate::archive::ArchiveError;
 use crate::browse;
+use crate::limits::Exceeded;
 use crate::oci::{ChoiceError, Reference};
 use crate::pull::PullError;
 use crate::source::SourceError;
@@ -58,7 +60,7 @@ pub fn source(error: &SourceError) -> Option<String> {
         SourceError::Choice(ChoiceError::NoMatch { .. }) => OTHER_PLATFORM,
         SourceError::Registry(error) => return registry(error),
         error if error.is_mismatch() => NOT_THE_BYTES,
-        _ => return None,
+        error => return raise(error),
     };
     Some(hint.to_owned())
 }
@@ -100,7 +102,7 @@ pub fn pull(error: &PullError) -> Option<String> {
         PullError::Choice(ChoiceError::NoMatch { .. }) => OTHER_PLATFORM,
         PullError::Foreign { .. } => "`--foreign` fetches such layers",
         error if error.is_mismatch() => NOT_THE_BYTES,
-        error => return raise(&error.to_string()),
+        error => return raise(error),
     };
     Some(hint.to_owned())
 }
@@ -118,9 +120,9 @@ pub fn browse(error: &browse::Error) -> Option<String> {
     Some(hint.to_owned())
 }
 
-/// How the limit is raised that a message names.
-fn raise(message: &str) -> Option<String> {
-    let (name, _) = message.rsplit_once("(limit `")?.1.split_once('`')?;
+/// How the limit is raised that was exceeded.
+fn raise(error: &(dyn Error + 'static)) -> Option<String> {
+    let name = Exceeded::behind(error)?.limit.name();
     Some(format!("if the image is to be trusted, `--limit {name}=NUMBER` sets another limit"))
 }
 

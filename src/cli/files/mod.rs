@@ -18,6 +18,7 @@ use crate::cli::args::Wanted;
 use crate::cli::context::Context;
 use crate::cli::error::Error;
 use crate::cli::mounts::mount::image;
+use crate::cli::terminal::cut_off;
 use crate::mount::View;
 use crate::store::Lease;
 
@@ -64,7 +65,7 @@ fn refuse_terminal() -> Result<(), Error> {
 fn to_pipe(write: impl FnOnce(&mut dyn Write) -> Result<(), browse::Error>) -> Result<(), Error> {
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
     match write(&mut out) {
-        Err(browse::Error::Write(error)) => Err(Error::stdout(error)),
+        Err(browse::Error::Write(error)) => Err(cut_off(error)),
         other => Ok(other?),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use crate::cli::args::Load;
@@ -15,10 +15,12 @@ use crate::oci::{
 use crate::pull;
 use crate::source::{self, Options};
 use crate::store::NameRow;
+use crate::sys::tmpfile;
 
 /// `shale load`
 pub fn load(context: &mut Context, args: &Load) -> Result<(), Error> {
-    let options = Options::from_environment();
+    let limits = args.limits.all();
+    let options = Options { limits, ..Options::from_environment() };
     let spool = match &args.input {
         Some(_) => None,
         None => Some(Spool::of_stdin(&options.temporary)?),
@@ -37,8 +39,7 @@ pub fn load(context: &mut Context, args: &Load) -> Result<(), Error> {
         let source = source::open(&name, &options)?;
         let progress = Progress::new(context.quiet, context.out.can_draw());
         let first = names.first().map(Reference::canonical);
-        let mut options = pull::Options::default();
-        args.limits.apply(&mut options);
+        let options = pull::Options { limits, ..pull::Options::default() };
         let loaded = pull::pull(&store, &*source, first.as_deref(), &options, &progress);
         progress.clear();
         let image = loaded?.image;
@@ -87,9 +88,11 @@ fn as_pulled(images: &[(ImageName, Vec<Reference>)], options: &Options) -> bool 
     !images.is_empty() && images.iter().all(|(name, _)| compressed(name) == Some(true))
 }
 
-/// Standard input in a file, because archives are read here and there. Gone with this.
+/// Standard input in a file, because archives are read here and there. The file has no name of its
+/// own, so it is gone with the process.
 struct Spool {
     path: PathBuf,
+    _file: File,
 }
 
 impl Spool {
@@ -99,22 +102,13 @@ impl Spool {
             return Err(Error::failed("standard input is a terminal, not an archive")
                 .hint("say which file with `-i FILE`, or send it through a pipe"));
         }
-        let path = directory.join(format!("shale-load-{}", std::process::id()));
-        let at = |error: io::Error| Error::io(path.display())(error);
-        let file = File::options().write(true).create_new(true).mode(0o600).open(&path);
-        let mut file = file.map_err(at)?;
-        let spool = Self { path: path.clone() };
+        let at = |error: io::Error| Error::io(directory.display())(error);
+        let mut file = tmpfile::unnamed(directory).map_err(at)?;
         if io::copy(&mut input, &mut file).map_err(at)? == 0 {
             return Err(Error::failed("standard input is empty, and no archive")
                 .hint("say which file with `-i FILE`"));
         }
-        Ok(spool)
-    }
-}
-
-impl Drop for Spool {
-    fn drop(&mut self) {
-        // A file that is gone already is what is wanted.
-        let _ = std::fs::remove_file(&self.path);
+        let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        Ok(Self { path, _file: file })
     }
 }

@@ -81,15 +81,17 @@ impl Fetch {
         stored: &Reference,
     ) -> Result<Pulled, Error> {
         let store = context.store()?;
-        let source = source::open(name, &source_options(&self.connection))?;
+        let limits = self.limits.all();
+        let source_options = source::Options { limits, ..source_options(&self.connection) };
+        let source = source::open(name, &source_options)?;
         context.out.message(&heading(name));
-        let mut options = Options {
+        let options = Options {
+            limits,
             platform: self.platform.clone(),
             jobs: self.jobs,
             foreign: self.foreign,
             ..name.reference().map_or_else(Options::default, Options::of)
         };
-        self.limits.apply(&mut options);
         let progress = Progress::new(context.quiet, context.out.can_draw());
         let canonical = stored.canonical();
         let pulled = pull::pull(&store, &*source, Some(&canonical), &options, &progress);

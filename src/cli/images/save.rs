@@ -7,7 +7,7 @@ use crate::cli::args::{Save, SaveFormat};
 use crate::cli::context::{Context, stored_name};
 use crate::cli::error::Error;
 use crate::cli::images::rows::Names;
-use crate::cli::terminal::write_file;
+use crate::cli::terminal::{cut_off, write_file};
 use crate::oci::Reference;
 use crate::store::StoredImage;
 
@@ -31,7 +31,7 @@ pub fn save(context: &mut Context, args: &Save) -> Result<(), Error> {
         None => {
             let out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
             match archive::write(&store, &items, kind, out) {
-                Err(ArchiveError::Write(error)) => Err(Error::stdout(error)),
+                Err(ArchiveError::Write(error)) => Err(cut_off(error)),
                 other => Ok(other?),
             }
         }

@@ -4,6 +4,7 @@
 //! of `-o`, and [`helper`] is the same command under the name by which mount(8) calls it.
 
 pub mod chroot;
+mod env_file;
 pub mod helper;
 pub mod mount;
 #[allow(clippy::module_inception)] // a command is in the file of its name

@@ -1,14 +1,21 @@
 //! `completion`: a script that makes a shell ask this program for completions.
 
 use clap_complete::Shell;
-use clap_complete::env::{Elvish, EnvCompleter, Fish, Powershell, Zsh};
+use clap_complete::env::{Elvish, EnvCompleter, Fish, Powershell, Shells, Zsh};
 
 use crate::cli::args::Completion;
 use crate::cli::context::Context;
 use crate::cli::error::Error;
 
 /// The variable by which the scripts ask this program for completions.
-pub const COMPLETE: &str = "COMPLETE";
+const COMPLETE: &str = "COMPLETE";
+
+/// Whether a script asks: then the variable names its shell. With another value it is somebody
+/// else's variable.
+pub fn is_asked_for() -> bool {
+    let shell = std::env::var(COMPLETE).unwrap_or_default();
+    Shells::builtins().completer(&shell).is_some()
+}
 
 /// For bash, which cuts words at colons and equals signs, while images' names have colons in them:
 /// the pieces are put together for the question, and what is there already is cut from the answers.

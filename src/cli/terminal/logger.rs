@@ -25,7 +25,7 @@ impl Log for Logger {
     }
 
     fn log(&self, record: &Record<'_>) {
-        if !self.enabled(record.metadata()) {
+        if !self.enabled(record.metadata()) || is_late_answer(record) {
             return;
         }
         let level = record.level().as_str().to_lowercase();
@@ -35,6 +35,14 @@ impl Log for Logger {
     }
 
     fn flush(&self) {}
+}
+
+/// Whether it says that the kernel did not want an answer any more (ENOENT, linux/fs/fuse/dev.c): who
+/// asked was killed, or the mount is gone. That is no fault, and happens at the end of many commands.
+fn is_late_answer(record: &Record<'_>) -> bool {
+    record.target().starts_with("fuser::reply")
+        && log::max_level() < LevelFilter::Debug
+        && record.args().to_string().ends_with("(os error 2)")
 }
 
 /// Starts logging; `-v` counts where no level is given.
@@ -49,4 +57,21 @@ pub fn start(level: Option<&str>, verbose: u8) {
     // A second start in one process (tests) keeps the first logger.
     let _ = log::set_logger(&LOGGER);
     log::set_max_level(level);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_nobody_waits_for_is_no_fault() {
+        let is_late = |target, text| {
+            is_late_answer(&Record::builder().target(target).args(format_args!("{text}")).build())
+        };
+        let failed = |number| std::io::Error::from_raw_os_error(number).to_string();
+        let text = |number| format!("Failed to send FUSE reply: {}", failed(number));
+        assert!(is_late("fuser::reply", text(libc::ENOENT)));
+        assert!(!is_late("fuser::reply", text(libc::EINVAL)));
+        assert!(!is_late("shalefs::fuse", text(libc::ENOENT)));
+    }
 }

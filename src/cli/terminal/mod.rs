@@ -15,5 +15,5 @@ mod progress;
 
 pub use escape::{escape, escape_lines};
 pub use output::{ColorChoice, Output, Style};
-pub use output_file::write_file;
+pub use output_file::{cut_off, write_file};
 pub use progress::Progress;

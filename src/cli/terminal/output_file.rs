@@ -1,12 +1,15 @@
-//! A file that a command writes (`-o FILE`): complete, or as it was.
+//! An archive that a command writes: complete in its file (`-o FILE`), or the file as it was; through
+//! a pipe complete too, or a failure.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use crate::cli::error::Error;
+use crate::sys::tmpfile::Unpublished;
 
-/// Writes a file under another name first, so that a failed command leaves the old one.
+/// Writes a file that gets its name when it is whole, so that a command that fails or is ended
+/// leaves the old one, and nothing else.
 pub fn write_file<E: Into<Error>>(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
@@ -17,17 +20,22 @@ pub fn write_file<E: Into<Error>>(
         let mut out = BufWriter::new(File::options().write(true).open(path).map_err(at)?);
         return write(&mut out).map_err(Into::into);
     }
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.part", std::process::id()));
-    let part = path.with_file_name(name);
-    let file = File::create_new(&part).map_err(at)?;
-    let written = {
-        let mut out = BufWriter::with_capacity(1 << 16, file);
-        write(&mut out).map_err(Into::into)
-    };
-    let finished = written.and_then(|()| std::fs::rename(&part, path).map_err(at));
-    finished.inspect_err(|_| {
-        // The first error is the one to report.
-        let _ = std::fs::remove_file(&part);
-    })
+    let file = Unpublished::new(path).map_err(at)?;
+    {
+        let mut out = BufWriter::with_capacity(1 << 16, file.file());
+        write(&mut out).map_err(Into::into)?;
+        out.flush().map_err(at)?;
+    }
+    file.publish().map_err(at)
+}
+
+/// Standard output did not take all of an archive. Whoever closed it may not know that something is
+/// missing, as they would of a list of lines.
+pub fn cut_off(error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => {
+            Error::failed("standard output was closed before the archive was whole")
+        }
+        _ => Error::stdout(error),
+    }
 }

@@ -7,11 +7,11 @@ use super::varint::Input;
 use super::{END, EntriesError, KIND, MODE, OWNER, Previous, SPARSE, TIME, XATTRS};
 use crate::layer::{ContentId, Entry, Extent, Kind, Time, Xattr};
 
-/// Limits of what is allocated in one go; generous, because the walker's own can be raised.
+/// Limits of what is allocated in one go: what the walker lets pass when its own are raised.
 const PATH_LIMIT: usize = 4095;
 const XATTRS_LIMIT: usize = 1 << 20;
 const XATTR_NAME_LIMIT: usize = 255;
-const XATTR_VALUE_LIMIT: usize = 16 << 20;
+const XATTR_VALUE_LIMIT: usize = 64 << 20;
 const RUNS_LIMIT: usize = 1 << 24;
 
 /// What an empty file contains.

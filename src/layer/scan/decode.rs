@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 
 use super::buffer::{Buffer, Pool, Stream};
-use super::{CHUNK, DECODED, Limits, ScanError};
-use crate::layer::Compression;
+use super::{CHUNK, DECODED, ScanError};
+use crate::codec::{self, Decode, Guard, Stop};
 use crate::layer::cut::{Cutter, Opening};
-use crate::layer::decode::{self, Decode, Stop};
-use crate::oci::Digest;
+use crate::limits::Limits;
+use crate::oci::{Compression, Digest};
 
 /// Decoded bytes, all of one span.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ pub(super) fn run(
         outlets.diff = None;
     }
     let run = Run {
-        decoder: decode::begin(compression, stream, limits.window).map_err(error)?,
+        decoder: codec::begin(compression, stream, limits.window).map_err(error)?,
         cutter: Cutter::new(compression),
         pool: Pool::new(DECODED, CHUNK),
         outlets,
@@ -67,18 +67,19 @@ struct Run {
 impl Run {
     fn through(mut self, limits: &Limits, blob: Digest) -> Result<(), ScanError> {
         let mut buffer = self.pool.take();
-        let mut unpacked = 0;
+        let mut guard = Guard::new(limits);
         loop {
+            guard.allow(&mut *self.decoder);
             let most = usize::try_from(self.cutter.room()).unwrap_or(usize::MAX);
             let room = buffer.room();
             let most = most.min(room.len());
             let room = room.get_mut(..most).unwrap_or_default();
             let decoded = self.decoder.decode(room, self.cutter.until());
             let (count, stop) = decoded.map_err(|source| ScanError::Decode { blob, source })?;
+            let passed = guard.pass(room.get(..count).unwrap_or_default(), &*self.decoder);
+            passed.map_err(|source| ScanError::Limit { blob, source })?;
             buffer.grow(count);
             self.cutter.advance(count as u64);
-            unpacked += count as u64;
-            check(limits, unpacked, self.decoder.offset(), blob)?;
             let ended = stop == Stop::End;
             let opening = match stop {
                 Stop::At(checkpoint) => {
@@ -113,14 +114,4 @@ impl Run {
         let opening = self.opening.take();
         self.outlets.survey.send(Piece { opening, bytes }).is_ok()
     }
-}
-
-fn check(limits: &Limits, unpacked: u64, consumed: u64, blob: Digest) -> Result<(), ScanError> {
-    if unpacked > limits.unpacked {
-        return Err(ScanError::Unpacked { blob, limit: limits.unpacked });
-    }
-    if unpacked > limits.ratio_from && unpacked / limits.ratio.max(1) > consumed {
-        return Err(ScanError::Ratio { blob, limit: limits.ratio });
-    }
-    Ok(())
 }

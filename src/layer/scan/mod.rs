@@ -17,7 +17,9 @@
 //!
 //! Why it goes on: bytes that cannot be decoded may be a bad layer or a bad download. Only the
 //! digest tells, and asking again helps only in the second case, so after a decoding or tar error
-//! the rest is still read and hashed, and a wrong digest is reported before a bad content.
+//! the rest is still read and hashed, but no longer written, and a wrong digest is reported before
+//! a bad content. A rest of more than 64 MiB is not read, nor any after a bound was exceeded: the
+//! content's error then stands as it is.
 //!
 //! Measured on `node` (1,034 MB, 320 MB as gzip; 2 cores, nothing else running): inflating alone
 //! takes 1.41 s on one core and 0.75 s on both (a layer each); the pass 1.75 s layer by layer, 1.55 s
@@ -40,10 +42,10 @@ use std::thread::{Builder, Scope, ScopedJoinHandle};
 use self::buffer::{Buffer, Pool};
 use self::decode::Outlets;
 use self::survey::Survey;
-use super::decode::{WINDOW, WINDOW_HIGHEST};
-use super::tar::{self, TarError};
+use super::tar::TarError;
 use super::toc::{Found, TocWriter};
 use super::{Compression, DecodeError};
+use crate::limits::{Exceeded, Limit, Limits};
 use crate::oci::{Algorithm, DiffId, Digest, Hasher};
 
 /// Bytes of a buffer.
@@ -55,6 +57,9 @@ const COMPRESSED: usize = 6;
 /// Buffers for decoded bytes of one layer, all threads together.
 const DECODED: usize = 16;
 
+/// The longest rest of a blob that is read after its content turned out bad, in bytes.
+const READ_ON: u64 = 64 << 20;
+
 /// What the manifest and config claim of a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
@@ -64,45 +69,6 @@ pub struct Expected {
     pub size: u64,
     /// The uncompressed tar's digest; `None` when nobody claims one.
     pub diff_id: Option<DiffId>,
-}
-
-/// Bounds on what a layer may cost; each is named in its error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Of the tar walker.
-    pub tar: tar::Limits,
-    /// Uncompressed bytes.
-    pub unpacked: u64,
-    /// Uncompressed bytes for one compressed byte, once more than `ratio_from` were unpacked.
-    pub ratio: u64,
-    /// Uncompressed bytes that are free of `ratio`.
-    pub ratio_from: u64,
-    /// Bytes of memory that a zstd or xz stream may ask for.
-    pub window: u64,
-}
-
-impl Limits {
-    /// The highest there are, for a layer that was taken before: whoever pulled it may have raised
-    /// any of them. What bounds memory stays bounded, since the bytes may have been damaged since.
-    pub const HIGHEST: Self = Self {
-        tar: tar::Limits { entries: u64::MAX, extension: 64 << 20, xattrs: 64 << 20 },
-        unpacked: u64::MAX,
-        ratio: u64::MAX,
-        ratio_from: u64::MAX,
-        window: WINDOW_HIGHEST,
-    };
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            tar: tar::Limits::default(),
-            unpacked: 64 << 30,
-            ratio: 1000,
-            ratio_from: 64 << 20,
-            window: WINDOW,
-        }
-    }
 }
 
 /// Why a layer was not taken. `blob` is the digest that was asked for.
@@ -170,21 +136,13 @@ pub enum ScanError {
         /// Why.
         source: TarError,
     },
-    /// It unpacks to more than `unpacked` of [`Limits`].
-    #[error("layer {blob}: unpacks to more than {limit} bytes (limit `unpacked`)")]
-    Unpacked {
+    /// It costs more than allowed.
+    #[error("layer {blob}: {source}")]
+    Limit {
         /// The layer.
         blob: Digest,
-        /// The limit.
-        limit: u64,
-    },
-    /// It unpacks to more than `ratio` of [`Limits`].
-    #[error("layer {blob}: unpacks to more than {limit} times its size (limit `ratio`)")]
-    Ratio {
-        /// The layer.
-        blob: Digest,
-        /// The limit.
-        limit: u64,
+        /// Which bound.
+        source: Exceeded,
     },
     /// A thread could not be started.
     #[error("layer {blob}: cannot start a thread: {source}")]
@@ -194,6 +152,19 @@ pub enum ScanError {
         /// Why.
         source: io::Error,
     },
+}
+
+impl ScanError {
+    /// Whether the layer itself is refused: its bytes came, and no other try can make them better.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Read { .. } | Self::Write { .. } | Self::Thread { .. } => false,
+            Self::Size { .. } | Self::Digest { .. } => false,
+            Self::DiffId { .. } | Self::Decode { .. } | Self::Tar { .. } | Self::Limit { .. } => {
+                true
+            }
+        }
+    }
 }
 
 /// Where a scan puts what it makes. Every output is written strictly in order and never read.
@@ -247,6 +218,8 @@ where
     S: Write + Send,
 {
     let blob = expected.digest;
+    let too_large = limits.hold(Limit::Blob, expected.size);
+    too_large.map_err(|source| ScanError::Limit { blob, source })?;
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let (to_decode, compressed) = sync_channel(COMPRESSED);
@@ -255,20 +228,18 @@ where
         let stop = &stop;
         let (toc, seekable) = (outputs.toc, outputs.seekable);
         let survey = spawn(scope, blob, "survey", move || {
-            let result = Survey::new(scope, toc, seekable, limits.tar, blob)
+            let result = Survey::new(scope, toc, seekable, limits, blob)
                 .and_then(|survey| survey.run(&pieces));
-            // A bad tar is no reason to stop reading, see above; a full disk is.
-            if matches!(result, Err(ScanError::Write { .. })) {
-                stop.store(true, Ordering::Relaxed);
-            }
-            result
+            result.inspect_err(|error| tell(stop, error))
         })?;
         let algorithm = expected.diff_id.map_or(Algorithm::Sha256, |id| id.0.algorithm());
         let diff = spawn(scope, blob, "diff", move || diff(&tar_bytes, algorithm))?;
         let plain_is_blob = algorithm == blob.algorithm();
         let outlets = Outlets { survey: to_survey, diff: Some(to_diff), plain_is_blob };
-        let decode =
-            spawn(scope, blob, "decode", move || decode::run(compressed, outlets, limits, blob))?;
+        let decode = spawn(scope, blob, "decode", move || {
+            let result = decode::run(compressed, outlets, limits, blob);
+            result.inspect_err(|error| tell(stop, error))
+        })?;
 
         let read = read(reader, outputs.blob, expected, progress, &to_decode, stop);
         drop(to_decode);
@@ -285,6 +256,13 @@ where
         let diff_id = DiffId(if plain { blob } else { diff });
         finish(toc, expected, diff_id, compression)
     })
+}
+
+/// Stops the reading thread when nothing that it reads can help any more.
+fn tell(stop: &AtomicBool, error: &ScanError) {
+    if matches!(error, ScanError::Write { .. }) || Exceeded::behind(error).is_some() {
+        stop.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Compares the DiffID and completes the TOC.
@@ -357,7 +335,7 @@ fn read(
     let mut pool = Pool::new(COMPRESSED, CHUNK);
     let mut hasher = Hasher::new(blob.algorithm());
     let mut size = 0;
-    let mut more = true;
+    let (mut more, mut wanted) = (true, true);
     while more {
         let mut buffer = pool.take();
         more = fill(&mut reader, &mut buffer).map_err(|source| ScanError::Read { blob, source })?;
@@ -368,10 +346,13 @@ fn read(
         }
         progress(bytes.len() as u64);
         hasher.update(bytes);
-        out.write_all(bytes).map_err(write_error)?;
-        // Nobody there: it cannot be decoded, but its digest still counts.
-        let _ = to_decode.send(buffer);
-        if stop.load(Ordering::Relaxed) {
+        if wanted {
+            out.write_all(bytes).map_err(write_error)?;
+        }
+        // Nobody there: its content is bad, but its digest still counts.
+        wanted = to_decode.send(buffer).is_ok();
+        let too_long = !wanted && expected.size - size > READ_ON;
+        if too_long || stop.load(Ordering::Relaxed) {
             return Ok(());
         }
     }

@@ -9,13 +9,14 @@ use std::thread::{Scope, ScopedJoinHandle};
 use super::buffer::Buffer;
 use super::decode::Piece;
 use super::{ScanError, join, spawn};
+use crate::codec::{Checkpoint, State};
 use crate::layer::cut::Opening;
-use crate::layer::decode::{Checkpoint, State};
 use crate::layer::seekable::SeekableWriter;
 use crate::layer::span::{Access, Span};
 use crate::layer::tar::{self, Walker};
 use crate::layer::toc::TocWriter;
 use crate::layer::{Entry, Warning};
+use crate::limits::Limits;
 use crate::oci::Digest;
 
 /// Pieces that may wait for the seekable form.
@@ -57,11 +58,11 @@ impl<'scope, 'env, T: Write, S: Write + Send + 'scope> Survey<'scope, 'env, T, S
         scope: &'scope Scope<'scope, 'env>,
         toc: T,
         seekable: Option<S>,
-        limits: tar::Limits,
+        limits: &Limits,
         source: Digest,
     ) -> Result<Self, ScanError> {
         let toc = TocWriter::new(toc).map_err(|error| toc_error(source, error))?;
-        let walker = Walker::new(limits);
+        let walker = Walker::new(*limits);
         Ok(Self { scope, walker, toc, open: None, offset: 0, source, seekable, keep: None })
     }
 

@@ -9,8 +9,9 @@ use super::header::{Format, Header, text};
 use super::path::{Cleaned, PATH_MAX, RawName, clean};
 use super::pax::{Key, Records};
 use super::sparse::{MapBuilder, MapReader, PaxSparse};
-use super::{Limits, number, xattr};
+use super::{number, xattr};
 use crate::layer::{ContentId, Entry, Kind, Time, WarningKind};
+use crate::limits::Limits;
 
 /// What stands before an entry and speaks of it.
 #[derive(Debug, Default)]
@@ -81,10 +82,18 @@ pub enum Role {
     Nothing,
 }
 
-/// The meaning of an entry type; `name` decides between a file and a directory for the oldest one.
-pub fn role(typeflag: u8, name: RawName<'_>) -> Result<Role, Fault> {
+/// What an entry says of its size: a PAX record rules over the header.
+pub fn size(header: &Header<'_>, extensions: &Extensions) -> Result<i64, Fault> {
+    Ok(extensions.records.number(Key::Size, "size")?.unwrap_or(header.size))
+}
+
+/// The meaning of an entry type. Where old archives have no type for directories, a slash after the
+/// name makes one; so it does for GNU tar whatever kind of file the type says. Go makes a file of
+/// those, so one with data stays a file.
+pub fn role(typeflag: u8, name: RawName<'_>, size: i64) -> Result<Role, Fault> {
     Ok(Role::Node(match typeflag {
         0 if name.ends_with_slash() => Kind::Directory,
+        b'0' | b'7' if name.ends_with_slash() && size == 0 => Kind::Directory,
         0 | b'0' | b'7' | b'S' => Kind::File,
         b'1' => Kind::HardLink,
         b'2' => Kind::Symlink,
@@ -97,10 +106,8 @@ pub fn role(typeflag: u8, name: RawName<'_>) -> Result<Role, Fault> {
     }))
 }
 
-/// Bytes of data after the header: the PAX size rules over the header's, and what is no file has
-/// none whatever either says.
-pub fn data_size(header: &Header<'_>, extensions: &Extensions, role: Role) -> Result<u64, Fault> {
-    let size = extensions.records.number(Key::Size, "size")?.unwrap_or(header.size);
+/// Bytes of data after the header: what is no file has none whatever the size says.
+pub fn data_size(size: i64, role: Role) -> Result<u64, Fault> {
     match role {
         Role::Node(Kind::File) | Role::Nothing => {
             u64::try_from(size).map_err(|_| Fault::Range { field: "size", value: size })
@@ -184,12 +191,15 @@ pub fn assemble(
         Some(name) => RawName::whole(name),
         None => extensions.name_of(header),
     };
-    if name.is_empty() {
-        return Err(Fault::EmptyName);
-    }
-    let path = clean(name)?;
+    // Of a directory others make the place that everything is unpacked to.
+    let (is_directory, is_nameless) = (kind == Kind::Directory, name.is_empty());
+    let path = match is_nameless {
+        true if is_directory => Cleaned { path: Vec::new(), clamped: false },
+        true => return Err(Fault::EmptyName),
+        false => clean(name)?,
+    };
     let link = link(header, extensions, kind, &path.path)?;
-    let xattrs = xattr::gather(records, limits.xattrs)?;
+    let xattrs = xattr::gather(records, limits)?;
     let device = match kind {
         Kind::CharDevice | Kind::BlockDevice => {
             (unsigned(header.device.0, "devmajor")?, unsigned(header.device.1, "devminor")?)
@@ -202,6 +212,8 @@ pub fn assemble(
         (extensions.names_disagree(), WarningKind::NamesDisagree),
         (xattrs.overlay, WarningKind::OverlayXattr),
         (xattrs.unreadable, WarningKind::UnreadableXattr),
+        (is_directory && matches!(header.typeflag, b'0' | b'7'), WarningKind::FileWithSlash),
+        (is_nameless, WarningKind::NamelessDirectory),
     ] {
         if is_so {
             warnings.push(warning);

@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use crate::limits::Exceeded;
+
 /// A refusal: what is wrong, at which entry, where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TarError {
@@ -24,7 +26,11 @@ impl fmt::Display for TarError {
     }
 }
 
-impl std::error::Error for TarError {}
+impl std::error::Error for TarError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.fault.source()
+    }
+}
 
 /// What can be wrong with a tar stream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -92,22 +98,13 @@ pub enum Fault {
         /// Its bytes.
         length: usize,
     },
-    /// [`Limits::entries`](super::Limits::entries).
-    #[error("more than {limit} entries in the layer (limit `entries`)")]
-    TooManyEntries {
-        /// The limit.
-        limit: u64,
-    },
-    /// [`Limits::extension`](super::Limits::extension).
-    #[error("an extension of more than {limit} bytes (limit `extension`)")]
-    LongExtension {
-        /// The limit.
-        limit: u64,
-    },
-    /// [`Limits::xattrs`](super::Limits::xattrs).
-    #[error("extended attributes of more than {limit} bytes (limit `xattrs`)")]
-    LargeXattrs {
-        /// The limit.
-        limit: u64,
-    },
+    /// It costs more than allowed.
+    #[error("{0}")]
+    Limit(#[source] Exceeded),
+}
+
+impl From<Exceeded> for Fault {
+    fn from(exceeded: Exceeded) -> Self {
+        Self::Limit(exceeded)
+    }
 }

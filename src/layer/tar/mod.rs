@@ -24,23 +24,6 @@ pub use walker::Walker;
 
 use super::{Entry, Warning};
 
-/// Bounds on what one layer may make the walker do; each is named in its error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Entries in a layer.
-    pub entries: u64,
-    /// Bytes of one PAX header, one GNU long name or one sparse map.
-    pub extension: u64,
-    /// Bytes of all extended attributes of one entry, names and values.
-    pub xattrs: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { entries: 10_000_000, extension: 1 << 20, xattrs: 64 << 10 }
-    }
-}
-
 /// Where a [`Walker`] puts what it finds, in tar order.
 pub trait Sink {
     /// The next entry, complete: its content hash is known.

@@ -15,6 +15,7 @@ use super::header::{BLOCK, Block};
 use super::number::{decimal, numeric};
 use super::pax::{Key, Records};
 use crate::layer::Extent;
+use crate::limits::{Limit, Limits};
 
 /// Which of the formats in PAX records an entry uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,12 +169,10 @@ impl MapReader {
         Box::new(Self { map, stored, text: Some(MapText::default()), taken: 0 })
     }
 
-    /// Reads a block, if the blocks so far do not exceed `limit` bytes; whether it was the last.
-    pub fn read_block(&mut self, block: &Block, limit: u64) -> Result<bool, Fault> {
+    /// Reads a block, if the blocks so far are within the limits; whether it was the last.
+    pub fn read_block(&mut self, block: &Block, limits: &Limits) -> Result<bool, Fault> {
         self.taken += BLOCK as u64;
-        if self.taken > limit {
-            return Err(Fault::LongExtension { limit });
-        }
+        limits.hold(Limit::Extension, self.taken)?;
         let Some(text) = &mut self.text else {
             return self.map.read_extension(block).map(|more| !more);
         };

@@ -10,13 +10,14 @@
 //!          '-> Map (sparse) -> Body ------'                      two zero blocks
 //! ```
 
+use super::Sink;
 use super::assemble::{self, Assembled, Extensions, Role, Sparse};
 use super::content::ContentHasher;
 use super::error::{Fault, TarError};
 use super::header::{self, BLOCK, Block, Header};
 use super::sparse::{MapBuilder, MapReader};
-use super::{Limits, Sink};
 use crate::layer::{Entry, Kind, Warning, WarningKind};
+use crate::limits::{Limit, Limits};
 
 /// What the next bytes of the stream are.
 #[derive(Debug)]
@@ -62,6 +63,8 @@ pub struct Walker {
     current: Option<Entry>,
     hasher: ContentHasher,
     entries: u64,
+    /// Bytes that followed the archive.
+    trailing: u64,
     failure: Option<TarError>,
 }
 
@@ -83,6 +86,7 @@ impl Walker {
             current: None,
             hasher: ContentHasher::new(),
             entries: 0,
+            trailing: 0,
             failure: None,
         }
     }
@@ -161,8 +165,19 @@ impl Walker {
                 self.pad();
                 Ok(rest)
             }
-            State::Ended => Ok(&[]),
+            State::Ended => self.follow(piece).map(|()| [].as_slice()),
         }
+    }
+
+    /// Counts bytes that follow the archive.
+    fn follow(&mut self, piece: &[u8]) -> Result<(), TarError> {
+        self.offset += length(piece);
+        self.trailing += length(piece);
+        self.limits.hold(Limit::Trailing, self.trailing).map_err(|exceeded| TarError {
+            fault: exceeded.into(),
+            path: Vec::new(),
+            offset: self.offset - self.trailing,
+        })
     }
 
     /// Splits up to `wanted` bytes off a piece and counts them.
@@ -248,9 +263,7 @@ impl Walker {
     fn begin_extension(&mut self, header: &Header<'_>) -> Result<(), Fault> {
         let size = u64::try_from(header.size)
             .map_err(|_| Fault::Range { field: "size", value: header.size })?;
-        if size > self.limits.extension {
-            return Err(Fault::LongExtension { limit: self.limits.extension });
-        }
+        self.limits.hold(Limit::Extension, size)?;
         self.extension.clear();
         self.name = header.name.to_vec();
         self.padding = padding(size);
@@ -265,17 +278,16 @@ impl Walker {
     }
 
     fn begin_entry(&mut self, header: &Header<'_>, sink: &mut dyn Sink) -> Result<(), Fault> {
-        if self.entries == self.limits.entries {
-            return Err(Fault::TooManyEntries { limit: self.limits.entries });
-        }
-        let role = assemble::role(header.typeflag, self.extensions.name_of(header))?;
-        let stored = assemble::data_size(header, &self.extensions, role)?;
+        self.limits.hold(Limit::Entries, self.entries + 1)?;
+        let size = assemble::size(header, &self.extensions)?;
+        let role = assemble::role(header.typeflag, self.extensions.name_of(header), size)?;
+        let stored = assemble::data_size(size, role)?;
         self.padding = padding(stored);
         match role {
             Role::Node(kind) => self.begin_node(header, kind, stored, sink)?,
             Role::Nothing => {
-                self.name = self.extensions.name_of(header).to_vec();
-                let path = self.name.clone();
+                let path = self.extensions.name_of(header).to_vec();
+                self.name.clone_from(&path);
                 sink.warning(Warning { kind: WarningKind::SkippedType, path });
                 match stored {
                     0 => self.pad(),
@@ -322,7 +334,7 @@ impl Walker {
         block: &Block,
         sink: &mut dyn Sink,
     ) -> Result<(), Fault> {
-        if reader.read_block(block, self.limits.extension)? {
+        if reader.read_block(block, &self.limits)? {
             return self.begin_sparse(reader.map, reader.stored, sink);
         }
         self.state = State::Map(reader);

@@ -11,6 +11,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use super::error::Fault;
 use super::pax::{Dialect, Records};
 use crate::layer::Xattr;
+use crate::limits::{Limit, Limits};
 
 /// The longest name of an attribute, in bytes (`XATTR_NAME_MAX`).
 const NAME_MAX: usize = 255;
@@ -34,8 +35,8 @@ pub struct Xattrs {
     pub unreadable: bool,
 }
 
-/// Gathers the attributes among `records`; at most `limit` bytes of names and values.
-pub fn gather(records: &Records, limit: u64) -> Result<Xattrs, Fault> {
+/// Gathers the attributes among `records`; names and values within the limits.
+pub fn gather(records: &Records, limits: &Limits) -> Result<Xattrs, Fault> {
     let mut found = Xattrs::default();
     let mut all = Vec::new();
     for (dialect, name, value) in records.xattrs() {
@@ -62,9 +63,7 @@ pub fn gather(records: &Records, limit: u64) -> Result<Xattrs, Fault> {
             return Err(Fault::XattrName { length: name.len() });
         }
         bytes += u64::try_from(name.len() + value.len()).unwrap_or(u64::MAX);
-        if bytes > limit {
-            return Err(Fault::LargeXattrs { limit });
-        }
+        limits.hold(Limit::Xattrs, bytes)?;
         found.list.push((name, value));
     }
     Ok(found)
@@ -100,6 +99,7 @@ fn percent_decode(name: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::Exceeded;
 
     fn record(key: &str, value: &[u8]) -> Vec<u8> {
         let body = [key.as_bytes(), b"=", value, b"\n"].concat();
@@ -111,7 +111,7 @@ mod tests {
         let body: Vec<u8> = records.iter().flat_map(|(key, value)| record(key, value)).collect();
         let mut parsed = Records::default();
         parsed.parse(&body).expect("well-formed records");
-        gather(&parsed, limit)
+        gather(&parsed, &Limits { xattrs: limit, ..Limits::DEFAULT })
     }
 
     fn list(records: &[(&str, &[u8])]) -> Vec<Xattr> {
@@ -184,7 +184,10 @@ mod tests {
         let records: [(&str, &[u8]); 2] =
             [("SCHILY.xattr.user.a", b"1234"), ("SCHILY.xattr.user.b", b"1234")];
         assert!(gathered(&records, 20).is_ok());
-        assert_eq!(gathered(&records, 19), Err(Fault::LargeXattrs { limit: 19 }));
+        assert_eq!(
+            gathered(&records, 19),
+            Err(Fault::Limit(Exceeded { limit: Limit::Xattrs, most: 19 }))
+        );
     }
 
     #[test]

@@ -11,11 +11,12 @@ use super::{Header, TocError};
 use crate::layer::entries::{Reader, WarningReader};
 use crate::layer::span::{Bounds, SpanTable, WindowRef};
 use crate::layer::{Entry, Warning};
+use crate::limits::Limits;
 use crate::sys::zlib;
 
 /// The most bytes that a block may have when decompressed. A block ends with the entry that fills
-/// it, and an entry has at most a few hundred KiB of names and attributes.
-const BLOCK_MAX: u32 = 4 << 20;
+/// it, and all that an entry has but its path comes from one extension.
+const BLOCK_MAX: u64 = Limits::HIGHEST.extension + (1 << 20);
 
 /// An open TOC file. It keeps nothing in memory but its header.
 #[derive(Debug)]
@@ -160,7 +161,9 @@ impl Blocks<'_> {
             directory.get(self.next as usize).ok_or(TocError::Damaged("the block directory"))?;
         let end = record.offset.get().checked_add(u64::from(record.length.get()));
         let unpacked = record.unpacked.get();
-        if end.is_none_or(|end| end > self.toc.parts.spans_offset) || unpacked > BLOCK_MAX {
+        if end.is_none_or(|end| end > self.toc.parts.spans_offset)
+            || u64::from(unpacked) > BLOCK_MAX
+        {
             return Err(TocError::Damaged("a block's place"));
         }
         let packed = self.toc.bytes(record.offset.get(), u64::from(record.length.get()))?;

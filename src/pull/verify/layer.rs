@@ -8,7 +8,8 @@ use super::{reopen, unnamed_file};
 use crate::layer::seekable::Seekable;
 use crate::layer::span::{Access, Span};
 use crate::layer::toc::Header;
-use crate::layer::{self, Limits, Outputs, ScanError, Toc, TocError};
+use crate::layer::{self, Outputs, ScanError, Toc, TocError};
+use crate::limits::Limits;
 use crate::store::verify::{Code, Findings, Remedy};
 use crate::store::{Derived, Store};
 

@@ -1,115 +1,92 @@
 //! Makes an archive readable in place: a compressed one, or one that comes through a pipe, is
-//! copied into a temporary file without a name. Bounded like a layer: 64 GiB, and 1,000:1 after the
-//! first 64 MiB, so that a small file cannot fill the disk (CVE-2017-14992).
+//! copied into a temporary file without a name. Bounded as a layer is, so that a small file cannot
+//! fill the disk (CVE-2017-14992); runs of zeros, which may be long, become holes.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
-use std::path::Path;
-use std::process;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::fs::File;
+use std::io::{self, BufReader, ErrorKind, Read, Seek};
+use std::os::unix::fs::FileExt as _;
 
+use crate::codec::Decoded;
 use crate::oci::Compression;
+use crate::source::Options;
+use crate::sys::tmpfile;
 
-const SIZE_LIMIT: u64 = 64 << 30;
-const RATIO_LIMIT: u64 = 1000;
-const RATIO_FREE: u64 = 64 << 20;
-/// Enough for every magic.
-const MAGIC: usize = 6;
+/// Bytes read and written at once.
+const PIECE: usize = 256 << 10;
+
+/// Bytes that are a hole when they are all zeros.
+const BLOCK: usize = 4096;
 
 /// `file` itself when it is a regular file that is not compressed, or else a copy that is.
-pub(super) fn plain(mut file: File, folder: &Path) -> io::Result<File> {
+pub(super) fn plain(mut file: File, options: &Options) -> io::Result<File> {
     let metadata = file.metadata()?;
     if metadata.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
-    let mut magic = Vec::new();
     if metadata.is_file() {
-        let mut start = [0; MAGIC];
+        let mut start = [0; Compression::MAGIC];
         let count = file.read_at(&mut start, 0)?;
-        magic.extend_from_slice(&start[..count]);
-        if Compression::of_magic(&magic) == Compression::None {
+        if Compression::of(start.get(..count).unwrap_or_default()) == Compression::None {
             return Ok(file);
         }
         file.rewind()?;
-        magic.clear();
     }
-    (&mut file).take(MAGIC as u64).read_to_end(&mut magic)?;
-    let compression = Compression::of_magic(&magic);
-    let packed = Counted { inner: io::Cursor::new(magic).chain(file), count: 0 };
-    let mut target = nameless(folder)?;
-    copy(compression, packed, &mut target)?;
+    // All of them, or whoever looks at the first bytes would take a slow pipe for a short one.
+    let mut magic = Vec::new();
+    (&mut file).take(Compression::MAGIC as u64).read_to_end(&mut magic)?;
+    let packed = BufReader::with_capacity(PIECE, io::Cursor::new(magic).chain(file));
+    let target = tmpfile::unnamed(&options.temporary)?;
+    copy(Decoded::new(packed, &options.limits)?, &target)?;
     Ok(target)
 }
 
-/// Counts what was read of the compressed file, to know the ratio.
-struct Counted<R> {
-    inner: R,
-    count: u64,
-}
-
-impl<R: Read> Read for Counted<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.count += count as u64;
-        Ok(count)
-    }
-}
-
-fn copy<R: Read>(kind: Compression, packed: Counted<R>, target: &mut File) -> io::Result<()> {
-    match kind {
-        Compression::None => pump(packed, target, |packed| packed.count),
-        Compression::Gzip => {
-            pump(flate2::read::MultiGzDecoder::new(packed), target, |d| d.get_ref().count)
-        }
-        Compression::Zstd => {
-            let mut decoder = zstd::stream::read::Decoder::new(packed)?;
-            decoder.window_log_max(27)?;
-            pump(decoder, target, |decoder| decoder.get_ref().get_ref().count)
-        }
-        Compression::Bzip2 => {
-            pump(bzip2::read::MultiBzDecoder::new(packed), target, |d| d.get_ref().count)
-        }
-        Compression::Xz => {
-            pump(liblzma::read::XzDecoder::new_multi_decoder(packed), target, |decoder| {
-                decoder.get_ref().count
-            })
-        }
-    }
-}
-
-fn pump<R: Read>(mut from: R, to: &mut File, packed: impl Fn(&R) -> u64) -> io::Result<()> {
-    let mut buffer = vec![0; 256 * 1024];
-    let mut written = 0_u64;
+/// Copies a stream to the beginning of an empty file.
+fn copy(mut from: impl Read, to: &File) -> io::Result<()> {
+    let mut buffer = vec![0; PIECE];
+    let mut offset = 0;
     loop {
         let count = match from.read(&mut buffer) {
-            Ok(0) => return to.flush(),
+            Ok(0) => return to.set_len(offset),
             Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };
-        written += count as u64;
-        let ratio = packed(&from).saturating_mul(RATIO_LIMIT).max(RATIO_FREE);
-        if written > SIZE_LIMIT || written > ratio {
-            return Err(io::Error::other(format!(
-                "unpacks to more than the limit ({} GiB, {RATIO_LIMIT}:1)",
-                SIZE_LIMIT >> 30
-            )));
+        let piece = buffer.get(..count).unwrap_or_default();
+        let mut rest = piece;
+        while !rest.is_empty() {
+            let is_zero = |block: &&[u8]| block.iter().all(|byte| *byte == 0);
+            let written = rest.chunks(BLOCK).take_while(|block| !is_zero(block)).count();
+            let (bytes, after) = rest.split_at(rest.len().min(written * BLOCK));
+            to.write_all_at(bytes, offset)?;
+            let zeros = after.chunks(BLOCK).take_while(is_zero).map(<[u8]>::len).sum();
+            rest = after.get(zeros..).unwrap_or_default();
+            offset += (bytes.len() + zeros) as u64;
         }
-        to.write_all(&buffer[..count])?;
     }
 }
 
-/// A new file in `folder` that is already removed: nothing is left however the process ends.
-fn nameless(folder: &Path) -> io::Result<File> {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    loop {
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = folder.join(format!(".shale-{}-{number}", process::id()));
-        match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path) {
-            Ok(file) => return std::fs::remove_file(&path).map(|()| file),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn runs_of_zeros_become_holes() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut bytes = vec![0; 8 << 20];
+        bytes[100] = 1;
+        bytes[(4 << 20) - 1] = 2;
+        let path = directory.path().join("archive");
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        io::Write::write_all(&mut encoder, &bytes).expect("in memory");
+        std::fs::write(&path, encoder.finish().expect("in memory")).expect("it fits");
+        let options = Options { temporary: directory.path().into(), ..Options::default() };
+        let mut copy = plain(File::open(&path).expect("it is there"), &options).expect("gzip");
+        assert!(copy.metadata().expect("a file").blocks() * 512 < 1 << 20, "it has holes");
+        let mut found = Vec::new();
+        copy.read_to_end(&mut found).expect("it can be read");
+        assert!(found == bytes);
+        assert_eq!(std::fs::read_dir(directory.path()).expect("a directory").count(), 1);
     }
 }

@@ -16,9 +16,10 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use super::error::{Fault, MergeLimits};
+use super::error::Fault;
 use super::slots::Slots;
 use crate::layer::{Extent, Kind, Time};
+use crate::limits::{Exceeded, Limit, Limits};
 
 /// Position in [`Arena::names`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -103,7 +104,7 @@ pub(super) struct Arena {
     name_index: Slots,
     xattr_index: Slots,
     hasher: RandomState,
-    limits: MergeLimits,
+    limits: Limits,
     /// Bytes counted against the limit that are in none of the heaps.
     other_bytes: u64,
 }
@@ -113,7 +114,7 @@ impl Arena {
     pub const ROOT: NameNo = NameNo(0);
 
     /// A tree with a root as an image without a root entry has it: 0755 root:root.
-    pub fn new(limits: MergeLimits) -> Self {
+    pub fn new(limits: Limits) -> Self {
         let root = Name {
             directory: DirectoryNo(0),
             node: 0,
@@ -329,11 +330,9 @@ impl Arena {
     /// The place of `more` bytes in a heap of `length`, when the limit leaves room for them.
     fn room(&self, length: usize, more: usize) -> Result<u32, Fault> {
         let heaps = (self.heap.len() + self.texts.len() + self.xattrs.len()) as u64;
-        let full = Fault::TooManyBytes { limit: self.limits.bytes };
-        if heaps + self.other_bytes + more as u64 > self.limits.bytes {
-            return Err(full);
-        }
-        u32::try_from(length).map_err(|_| full)
+        self.limits.hold(Limit::Bytes, heaps + self.other_bytes + more as u64)?;
+        let full = Exceeded { limit: Limit::Bytes, most: Limits::HIGHEST.bytes };
+        u32::try_from(length).map_err(|_| full.into())
     }
 
     /// The next position in an array of `length`, below [`NOTHING`].
@@ -341,6 +340,6 @@ impl Arena {
         u32::try_from(length)
             .ok()
             .filter(|&number| number < NOTHING - 1)
-            .ok_or(Fault::TooManyEntries { limit: self.limits.entries.min(u64::from(NOTHING)) })
+            .ok_or(Exceeded { limit: Limit::Entries, most: Limits::HIGHEST.entries }.into())
     }
 }

@@ -1,28 +1,6 @@
-//! Why layers make no tree, and the bounds that keep a hostile image from taking all memory.
+//! Why layers make no tree.
 
-/// Bounds on what the layers of one image may make the merge do; each is named in its error.
-#[derive(Debug, Clone, Copy)]
-pub struct MergeLimits {
-    /// Entries of all layers together, with the directories made for missing parents.
-    pub entries: u64,
-    /// Bytes of names, symlink texts, extended attributes and sparse maps kept, of all layers
-    /// together. Those that a later layer replaces count too.
-    pub bytes: u64,
-    /// Path components walked because a symlink stood in the way, of all layers together.
-    pub steps: u64,
-}
-
-impl MergeLimits {
-    /// The highest there are, for layers that made a tree before.
-    pub const HIGHEST: Self = Self { entries: u64::MAX, bytes: u64::MAX, steps: u64::MAX };
-}
-
-impl Default for MergeLimits {
-    /// Far above any image seen; at worst a few gigabytes and a few seconds.
-    fn default() -> Self {
-        Self { entries: 20_000_000, bytes: 1 << 30, steps: 100_000_000 }
-    }
-}
+use crate::limits::Exceeded;
 
 /// Why the layers make no tree. A [`Merger`](super::Merger) that returned one is of no more use.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +21,7 @@ pub enum MergeError {
         /// The entry's cleaned path; empty for the root.
         path: Vec<u8>,
         /// What is wrong with it.
+        #[source]
         fault: Fault,
     },
     /// More layers than a table can tell apart.
@@ -102,24 +81,15 @@ pub enum Fault {
         /// Where the data begins.
         offset: u64,
     },
-    /// [`MergeLimits::entries`].
-    #[error("more than {limit} entries in the image (limit `entries`)")]
-    TooManyEntries {
-        /// The limit.
-        limit: u64,
-    },
-    /// [`MergeLimits::bytes`].
-    #[error("names and attributes of more than {limit} bytes in the image (limit `bytes`)")]
-    TooManyBytes {
-        /// The limit.
-        limit: u64,
-    },
-    /// [`MergeLimits::steps`].
-    #[error("more than {limit} steps through symlinks in the image (limit `steps`)")]
-    TooManySteps {
-        /// The limit.
-        limit: u64,
-    },
+    /// It costs more than allowed.
+    #[error("{0}")]
+    Limit(#[source] Exceeded),
+}
+
+impl From<Exceeded> for Fault {
+    fn from(exceeded: Exceeded) -> Self {
+        Self::Limit(exceeded)
+    }
 }
 
 fn shown(path: &[u8]) -> String {

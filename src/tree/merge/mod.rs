@@ -31,7 +31,7 @@ use std::borrow::Borrow;
 use std::collections::HashSet;
 
 use arena::{Arena, DirectoryNo, NameNo, NodeNo};
-pub use error::{Fault, MergeError, MergeLimits};
+pub use error::{Fault, MergeError};
 pub use finish::Merged;
 pub(in crate::tree) use finish::{Body, Visible, stored};
 use history::{Cause, Event};
@@ -41,6 +41,7 @@ use resolve::Budget;
 
 use super::LayerWarning;
 use crate::layer::{Entry, Kind, Warning, WarningKind};
+use crate::limits::Limits;
 
 /// How many layers an image may have.
 const LAYERS_MAX: u32 = 1 << 16;
@@ -61,13 +62,15 @@ pub enum Whiteouts {
 #[derive(Debug)]
 pub struct Merger {
     arena: Arena,
-    limits: MergeLimits,
+    limits: Limits,
     /// Layers begun.
     layers: u32,
     /// The layer that is being merged.
     layer: u16,
     /// Entries and implied directories so far.
     entries: u64,
+    /// Implied directories so far.
+    parents: u64,
     budget: Budget,
     /// Old AUFS layers keep hard-linked files in `.wh..wh.plnk/`; out of sight, good as targets.
     plnk: Option<DirectoryNo>,
@@ -86,14 +89,15 @@ pub struct Merger {
 
 impl Merger {
     /// An empty tree.
-    pub fn new(limits: MergeLimits) -> Self {
+    pub fn new(limits: Limits) -> Self {
         Self {
             arena: Arena::new(limits),
             limits,
             layers: 0,
             layer: 0,
             entries: 0,
-            budget: Budget { steps: 0, limit: limits.steps },
+            parents: 0,
+            budget: Budget::new(&limits),
             plnk: None,
             warnings: Vec::new(),
             dropped_warnings: 0,
@@ -106,7 +110,7 @@ impl Merger {
 
     /// The same, keeping what each layer did to each name, for [`Merger::finish_history`]. That
     /// takes about 100 bytes more a file.
-    pub fn recording(limits: MergeLimits) -> Self {
+    pub fn recording(limits: Limits) -> Self {
         Self { events: Some(Vec::new()), ..Self::new(limits) }
     }
 

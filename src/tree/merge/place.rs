@@ -8,6 +8,7 @@ use super::name::{self, Meaning};
 use super::resolve::Missing;
 use super::xattrs;
 use crate::layer::{Entry, Kind, Time, WarningKind};
+use crate::limits::Limit;
 
 /// Offsets of data must leave room for the layer's number in a table row.
 const DATA_OFFSET_END: u64 = 1 << 48;
@@ -123,6 +124,8 @@ impl Merger {
             self.warn(WarningKind::FileBecameDirectory, &entry.path);
         }
         self.count()?;
+        self.parents += 1;
+        self.limits.hold(Limit::Parents, self.parents)?;
         let name = self.arena.enter(directory, &missing.name)?;
         let before = self.arena.node_of(name);
         let child = self.arena.add_directory(name)?;
@@ -255,9 +258,6 @@ impl Merger {
     /// Counts an entry or an implied directory.
     fn count(&mut self) -> Result<(), Fault> {
         self.entries += 1;
-        match self.entries > self.limits.entries {
-            true => Err(Fault::TooManyEntries { limit: self.limits.entries }),
-            false => Ok(()),
-        }
+        Ok(self.limits.hold(Limit::Entries, self.entries)?)
     }
 }

@@ -11,6 +11,7 @@ use std::collections::HashSet;
 use super::arena::{Arena, DirectoryNo, NameNo};
 use super::error::Fault;
 use crate::layer::Kind;
+use crate::limits::{Limit, Limits};
 
 /// How many symlinks one path may pass (Linux has the same bound).
 pub(super) const SYMLINKS_MAX: u32 = 40;
@@ -32,17 +33,18 @@ pub(super) struct Resolution {
 /// short entry can lead through megabytes of symlink text.
 #[derive(Debug)]
 pub(super) struct Budget {
-    pub steps: u64,
-    pub limit: u64,
+    steps: u64,
+    limits: Limits,
 }
 
 impl Budget {
+    pub fn new(limits: &Limits) -> Self {
+        Self { steps: 0, limits: *limits }
+    }
+
     fn spend(&mut self) -> Result<(), Fault> {
         self.steps += 1;
-        match self.steps > self.limit {
-            true => Err(Fault::TooManySteps { limit: self.limit }),
-            false => Ok(()),
-        }
+        Ok(self.limits.hold(Limit::Steps, self.steps)?)
     }
 }
 

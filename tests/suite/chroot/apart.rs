@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -112,7 +113,11 @@ fn changes_belong_to_one_run_at_a_time_and_one_image() {
     first.wait().unwrap();
     assert_eq!(code, 125, "{error}");
     assert!(error.contains("another chroot keeps its changes there"), "{error}");
-    let (code, _, error) = bench.run(&["--keep", "/proc"], "true");
+    let foreign = outside.path.join("foreign");
+    fs::create_dir(&foreign).unwrap();
+    fs::set_permissions(&foreign, fs::Permissions::from_mode(0o700)).unwrap();
+    fs::write(foreign.join("f"), "").unwrap();
+    let (code, _, error) = bench.run(&["--keep", foreign.to_str().unwrap()], "true");
     assert_eq!(code, 125, "{error}");
     assert!(error.contains("neither empty nor a directory of changes"), "{error}");
     // Nothing is held any more when the command has returned.

@@ -8,3 +8,4 @@ mod search;
 mod shell;
 mod template;
 mod terminal;
+mod writers;

@@ -88,6 +88,32 @@ fn depth_is_bounded() {
     assert!(error.is_err_and(|e| e.to_string().contains("exceeded maximum template depth")));
 }
 
+/// What is nested and what is called multiply: 190 times 200 levels need a hundred megabytes of stack.
+#[test]
+fn depth_of_calls_and_of_nesting_are_bounded_together() {
+    let deep = |level: &str, inner: &str, end: &str| {
+        format!("{}{inner}{}", level.repeat(190), end.repeat(190))
+    };
+    let call = r#"{{template "t" .}}"#;
+    for body in [
+        deep("{{if 1}}", call, "{{end}}"),
+        deep("{{with 1}}", call, "{{end}}"),
+        deep("{{range 1}}", call, "{{end}}"),
+        format!("{{{{if 1}}}}{call}{{{{end}}}}{{{{print {}}}}}", deep("(print ", "1", ")")),
+    ] {
+        let text = format!(r#"{{{{define "t"}}}}{body}{{{{end}}}}{call}"#);
+        let parsed = Template::parse(&text).expect("parses");
+        for run in [Template::execute, Template::execute_strictly, Template::header] {
+            let error = run(&parsed, &Value::Int(1)).expect_err("it calls itself").to_string();
+            assert!(error.contains("exceeded maximum template depth"), "{error}");
+        }
+    }
+    let parentheses = format!("{{{{{}1{}}}}}", "(print ".repeat(95), ")".repeat(95));
+    let text = "{{if 1}}".repeat(95) + &parentheses + &"{{end}}".repeat(95);
+    let shown = Template::parse(&text).expect("parses").execute(&Value::Missing);
+    assert_eq!(shown.as_deref(), Ok("1"), "a deep template that calls nothing");
+}
+
 #[test]
 fn rows_have_methods_and_headers() {
     let row = Value::from(Struct::row(

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use shalefs::layer::resume::SpanDecoder;
 use shalefs::layer::seekable::Seekable;
 use shalefs::layer::span::{Access, SpanNo};
-use shalefs::layer::{Expected, Limits, Outputs, Toc, TocError, scan};
+use shalefs::layer::{Expected, Outputs, Toc, TocError, scan};
+use shalefs::limits::Limits;
 use shalefs::oci::{ChainId, Config, Digest, Document, ImageName, Platform, Reference, escaped};
 use shalefs::source::registry::{ContentRange, next_link, parse_challenges};
-use shalefs::tree::{ImageTree, MergeLimits, Merger, Whiteouts, table};
+use shalefs::tree::{ImageTree, Merger, Whiteouts, table};
 
 /// Unpacked bytes that one input may make; a fuzzer finds bombs of any size by itself.
 const UNPACKED: u64 = 256 << 20;
@@ -173,7 +174,7 @@ fn spans(blob: &[u8], toc: &Toc, seekable: File) {
 
 /// The layer on top of itself makes a tree, or is refused.
 fn tree(toc: &Toc) {
-    let mut merger = Merger::new(MergeLimits::default());
+    let mut merger = Merger::new(Limits::DEFAULT);
     for _ in 0..2 {
         let merged = merger.layer(Whiteouts::Possible, || Ok::<_, TocError>(toc.entries()));
         if let Err(error) = merged {
@@ -229,7 +230,7 @@ fn taken(blob: &[u8], tar: &[u8]) {
     };
     let outputs =
         Outputs { blob: std::io::sink(), toc: std::io::sink(), seekable: None::<std::io::Sink> };
-    let limits = Limits { ratio_from: UNPACKED, ..Limits::default() };
+    let limits = Limits { ratio: u64::MAX, ..Limits::default() };
     scan(blob, outputs, &expected, &limits, &|_| ()).expect("a layer that is right");
     layer(blob);
 }

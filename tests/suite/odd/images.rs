@@ -228,10 +228,10 @@ fn limits_can_be_raised_and_stay_raised_for_what_was_pulled() {
     drop(mounted);
     odd.output(&["verify", "--deep"]);
     for (limit, why) in [
-        ("entries=1", "more than 1 entries in the layer (limit `entries`)"),
+        ("entries=1", "more than 1 entries (limit `entries`)"),
         ("unpacked=1000", "unpacks to more than 1000 bytes (limit `unpacked`)"),
-        ("bytes=3", "more than 3 bytes in the image (limit `bytes`)"),
-        ("size=3", "no such limit; there is entries, extension"),
+        ("bytes=3", "more than 3 bytes (limit `bytes`)"),
+        ("size=3", "no such limit; there is blob, unpacked, ratio, overhead"),
         ("window=2147483649", "it cannot be higher than 2147483648"),
         ("ratio=many", "the limit is a number"),
         ("xattrs=99999999999", "it cannot be higher than 67108864"),

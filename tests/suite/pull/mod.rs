@@ -3,5 +3,6 @@
 mod crash;
 mod heals;
 mod kill;
+mod refused;
 mod sources;
 mod verify;

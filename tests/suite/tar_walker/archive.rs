@@ -3,8 +3,8 @@
 //! Nothing here uses the walker's own code or a tar library, so a mistake in either cannot hide
 //! in both.
 
-use shalefs::layer::tar::Limits;
 use shalefs::layer::{Entry, Extent};
+use shalefs::limits::Limits;
 
 pub use super::walk::{Walk, walk};
 

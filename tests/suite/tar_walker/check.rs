@@ -1,13 +1,13 @@
 //! What must hold for any bytes whatever. The fuzz target and the replayed bad inputs share it.
 
 use shalefs::layer::entries::{Reader, WarningReader, WarningWriter, Writer};
-use shalefs::layer::tar::Limits;
 use shalefs::layer::{Entry, Kind};
+use shalefs::limits::Limits;
 
 use super::walk::{Walk, walk};
 
 /// Limits that a small input can reach.
-const LIMITS: Limits = Limits { entries: 64, extension: 4096, xattrs: 256 };
+const LIMITS: Limits = Limits { entries: 64, extension: 4096, xattrs: 256, ..Limits::DEFAULT };
 
 /// Takes any bytes for an archive, and for the sections of a table.
 pub fn check(bytes: &[u8]) {

@@ -1,6 +1,6 @@
 //! Content: its identity and its place.
 
-use shalefs::layer::tar::Limits;
+use shalefs::limits::Limits;
 
 use super::archive::{Archive, content, walk};
 

@@ -15,7 +15,7 @@ const EXPECTED: [(&str, &[&str], &str); 24] = [
     ("diff-039-truncated-entry-body", &[], "the archive is cut off"),
     ("directory", &["a 0", "a/b 0", "a/c 2"], ""),
     ("duplicate_dirs", &["some_dir 0", "some_dir 0"], ""),
-    ("empty_filename", &[], "empty name"),
+    ("empty_filename", &[" 0"], ""),
     ("file_times", &["a 0"], ""),
     ("link", &["lnk 0", "file 14"], ""),
     ("pax", &["Cargo.toml 760", "src/lib.rs 2390"], ""),

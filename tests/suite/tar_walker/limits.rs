@@ -1,17 +1,12 @@
 //! Limits: each can be set, each is named in its error, none is off by one.
 
-use shalefs::layer::tar::{Fault, Limits};
+use shalefs::layer::tar::Fault;
+use shalefs::limits::{Exceeded, Limit, Limits};
 
 use super::archive::{Archive, Header, Style, walk};
 
 fn limited(archive: &Archive, limits: Limits) -> Result<(), String> {
     walk(&archive.bytes, limits, [4096]).result.map_err(|error| error.to_string())
-}
-
-#[test]
-fn tar_limits_are_as_documented() {
-    let limits = Limits::default();
-    assert_eq!((limits.entries, limits.extension, limits.xattrs), (10_000_000, 1 << 20, 64 << 10));
 }
 
 #[test]
@@ -21,8 +16,7 @@ fn tar_limit_of_entries() {
     let limits = Limits { entries: 3, ..Limits::default() };
     assert_eq!(limited(&archive, limits), Ok(()));
     let limits = Limits { entries: 2, ..Limits::default() };
-    let message =
-        "tar entry \"c\" at byte 1024: more than 2 entries in the layer (limit `entries`)";
+    let message = "tar entry \"c\" at byte 1024: more than 2 entries (limit `entries`)";
     assert_eq!(limited(&archive, limits), Err(message.to_string()));
 }
 
@@ -45,7 +39,7 @@ fn tar_limit_of_extensions_by_default() {
     let long = |length| Archive::new().extension(b'L', &vec![b'/'; length]).file("a", b"");
     assert_eq!(long(1 << 20).walk().result, Ok(()));
     let fault = long((1 << 20) + 1).walk().fault();
-    assert_eq!(fault, Fault::LongExtension { limit: 1 << 20 });
+    assert_eq!(fault, Fault::Limit(Exceeded { limit: Limit::Extension, most: 1 << 20 }));
 }
 
 #[test]
@@ -56,13 +50,16 @@ fn tar_limit_of_sparse_maps_cve_2025_58183() {
     let map = [b"1000000000\n".to_vec(), b"0\n".repeat(1 << 20)].concat();
     let header = Header::new(Style::Ustar, "n", b'0').size(map.len() as u64);
     let fault = Archive::new().pax(&records).member(&header, &map).walk().fault();
-    assert_eq!(fault, Fault::LongExtension { limit: 1 << 20 });
+    assert_eq!(fault, Fault::Limit(Exceeded { limit: Limit::Extension, most: 1 << 20 }));
     // Old GNU extension blocks that always announce another one.
     let header = Header::new(Style::Gnu, "n", b'S').with(482, &[1]);
     let mut block = [0; 512];
     block[504] = 1;
     let archive = Archive::new().raw(&header.block()).raw(&block.repeat(2049));
-    assert_eq!(archive.walk().fault(), Fault::LongExtension { limit: 1 << 20 });
+    assert_eq!(
+        archive.walk().fault(),
+        Fault::Limit(Exceeded { limit: Limit::Extension, most: 1 << 20 })
+    );
 }
 
 #[test]
@@ -82,5 +79,20 @@ fn tar_limit_of_xattrs_by_default() {
     assert_eq!(archive.walk().result, Ok(()));
     let value = vec![b'v'; (64 << 10) - 5];
     let archive = Archive::new().pax(&[("SCHILY.xattr.user.a", &value)]).file("a", b"");
-    assert_eq!(archive.walk().fault(), Fault::LargeXattrs { limit: 64 << 10 });
+    assert_eq!(
+        archive.walk().fault(),
+        Fault::Limit(Exceeded { limit: Limit::Xattrs, most: 64 << 10 })
+    );
+}
+
+#[test]
+fn tar_limit_of_bytes_after_the_end() {
+    let limits = Limits { trailing: 700, ..Limits::DEFAULT };
+    for byte in [0, 7] {
+        let archive = |length: usize| Archive::new().file("a", b"").end().raw(&vec![byte; length]);
+        assert_eq!(limited(&archive(700), limits), Ok(()));
+        let message = "tar entry \"\" at byte 1536: more than 700 bytes after the end of the \
+                       archive (limit `trailing`)";
+        assert_eq!(limited(&archive(701), limits), Err(message.to_string()));
+    }
 }

@@ -2,7 +2,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::{any, prop_assert_eq, proptest};
-use shalefs::layer::tar::Limits;
+use shalefs::limits::Limits;
 
 use super::archive::walk;
 use super::golden;

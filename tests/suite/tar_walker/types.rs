@@ -44,9 +44,35 @@ fn tar_trailing_slash_with_an_old_type_is_a_directory() {
     assert_eq!(entry.kind, Kind::Directory);
 }
 
+/// GNU tar makes a directory of it, and files below it are files below it.
 #[test]
-fn tar_trailing_slash_with_a_new_type_is_a_file() {
-    assert_eq!(kind_of(Style::Ustar, "n/", b'0'), Kind::File);
+fn tar_trailing_slash_with_a_new_type_is_a_directory_with_a_warning() {
+    for typeflag in [b'0', b'7'] {
+        let header = Header::new(Style::Ustar, "n/", typeflag);
+        let walk = Archive::new().member(&header, b"").file("n/f", b"data").walk();
+        let warning = Warning { kind: WarningKind::FileWithSlash, path: b"n".to_vec() };
+        assert_eq!(walk.warnings, [warning]);
+        let entries = walk.ok();
+        assert_eq!((entries[0].kind, entries[0].path.as_slice()), (Kind::Directory, &b"n"[..]));
+        assert_eq!((entries[1].kind, entries[1].size), (Kind::File, 4));
+    }
+    // One with data is what Go's tar makes of it: nothing of an image is passed over.
+    let header = Header::new(Style::Ustar, "n/", b'0').size(4);
+    let entry = Archive::new().member(&header, b"data").walk().one();
+    assert_eq!((entry.kind, entry.size), (Kind::File, 4));
+}
+
+/// umoci and podman unpack it to where everything is unpacked to.
+#[test]
+fn tar_directory_without_a_name_is_the_root_with_a_warning() {
+    for header in [Header::new(Style::Ustar, "", b'5'), Header::new(Style::V7, "", b'5')] {
+        let walk = Archive::new().member(&header, b"").file("f", b"").walk();
+        let warning = Warning { kind: WarningKind::NamelessDirectory, path: Vec::new() };
+        assert_eq!(walk.warnings, [warning]);
+        let entries = walk.ok();
+        assert_eq!((entries[0].kind, entries[0].path.as_slice()), (Kind::Directory, &b""[..]));
+        assert_eq!(entries[1].path, b"f");
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Walking whole archives and keeping what comes out.
 
-use shalefs::layer::tar::{Fault, Limits, Sink, TarError, Walker};
+use shalefs::layer::tar::{Fault, Sink, TarError, Walker};
 use shalefs::layer::{Entry, Warning, WarningKind};
+use shalefs::limits::Limits;
 
 /// Everything that a walk gave out.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,11 +6,12 @@ use std::io::{Seek, Write};
 use std::ops::ControlFlow;
 
 use shalefs::layer::{ContentId, Entry, Kind, Time, WarningKind};
+use shalefs::limits::Limits;
 use shalefs::oci::{ChainId, Digest};
 use shalefs::tree::merge::Fault;
 use shalefs::tree::{
-    Attributes, ImageTree, LayerWarning, MergeError, MergeLimits, Merger, OpenError, Resolved,
-    RowNo, Whiteouts, table,
+    Attributes, ImageTree, LayerWarning, MergeError, Merger, OpenError, Resolved, RowNo, Whiteouts,
+    table,
 };
 
 use crate::support::model::{self, Inode, Item, Refusal, Tree, What};
@@ -57,7 +58,7 @@ pub fn build(layers: &[Vec<Item>]) -> Result<Vec<u8>, MergeError> {
 
 /// As [`build`], of finished entries.
 pub fn build_entries(layers: impl IntoIterator<Item = Vec<Entry>>) -> Result<Vec<u8>, MergeError> {
-    let mut merger = Merger::new(MergeLimits::default());
+    let mut merger = Merger::new(Limits::DEFAULT);
     for layer in layers {
         merger.layer(Whiteouts::Possible, || Ok::<_, Infallible>(layer.iter().map(Ok)))?;
     }

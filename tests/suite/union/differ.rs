@@ -3,16 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
+use shalefs::limits::Limits;
 use shalefs::oci::{ChainId, Digest};
 use shalefs::tree::diff::{Aspects, diff};
-use shalefs::tree::{ImageTree, MergeLimits, Merger, TableError, Whiteouts, table};
+use shalefs::tree::{ImageTree, Merger, TableError, Whiteouts, table};
 
 use super::compare::entry;
 use crate::support::model::item::{item, prune};
 use crate::support::model::{self, Item, Tree};
 
 fn tree(layers: &[Vec<Item>], key: &str) -> ImageTree {
-    let mut merger = Merger::new(MergeLimits::default());
+    let mut merger = Merger::new(Limits::DEFAULT);
     for (number, layer) in layers.iter().enumerate() {
         let entries: Vec<_> =
             layer.iter().enumerate().map(|(at, item)| entry(item, (number, at))).collect();

@@ -6,14 +6,15 @@ use std::convert::Infallible;
 
 use proptest::prelude::*;
 use shalefs::layer::Kind;
-use shalefs::tree::{History, How, MergeLimits, Merger, Seen, Step, Whiteouts};
+use shalefs::limits::Limits;
+use shalefs::tree::{History, How, Merger, Seen, Step, Whiteouts};
 
 use super::compare::entry;
 use crate::support::model::item::{dir, empty, file, hard_link, item, prune, symlink};
 use crate::support::model::{self, Item, Tree, What};
 
 fn history(layers: &[Vec<Item>]) -> History {
-    let mut merger = Merger::recording(MergeLimits::default());
+    let mut merger = Merger::recording(Limits::DEFAULT);
     for (number, layer) in layers.iter().enumerate() {
         let entries: Vec<_> =
             layer.iter().enumerate().map(|(at, item)| entry(item, (number, at))).collect();

@@ -5,7 +5,8 @@ use std::io;
 use std::ops::ControlFlow;
 
 use shalefs::layer::{Entry, Extent, Time};
-use shalefs::tree::{ImageTree, MergeLimits, Merger, Resolved, RowNo, Whiteouts};
+use shalefs::limits::Limits;
+use shalefs::tree::{ImageTree, Merger, Resolved, RowNo, Whiteouts};
 
 use super::compare::{build, build_entries, entry, open, stat, tree};
 use crate::support::model::item::{Item, What, dir, file, hard_link, symlink};
@@ -196,7 +197,7 @@ fn tree_of_a_thousand_layers() {
     assert_eq!(tree.file(stat(&tree, "d/own123").0).unwrap().unwrap().layer, 123);
 }
 
-fn merge_with(limits: MergeLimits, layer: &[Item]) -> String {
+fn merge_with(limits: Limits, layer: &[Item]) -> String {
     let mut merger = Merger::new(limits);
     let entries = || Ok::<_, Infallible>(layer.iter().map(|item| Ok(entry(item, (0, 0)))));
     merger.layer(Whiteouts::Possible, entries).expect_err("over the limit").to_string()
@@ -204,21 +205,43 @@ fn merge_with(limits: MergeLimits, layer: &[Item]) -> String {
 
 #[test]
 fn merge_limits_are_named() {
-    let limits = MergeLimits { entries: 3, ..MergeLimits::default() };
+    let limits = Limits { entries: 3, ..Limits::DEFAULT };
     let message = merge_with(limits, &[file("a"), file("b/c/d")]);
-    let named = "more than 3 entries in the image (limit `entries`)";
+    let named = "more than 3 entries (limit `entries`)";
     assert_eq!(message, format!("layer 0: entry \"b/c/d\": {named}"));
-    let limits = MergeLimits { bytes: 100, ..MergeLimits::default() };
+    let limits = Limits { bytes: 100, ..Limits::DEFAULT };
     let message = merge_with(limits, &[symlink("a", &"x".repeat(60)), file(&"y".repeat(60))]);
-    assert!(message.ends_with("more than 100 bytes in the image (limit `bytes`)"), "{message}");
-    let limits = MergeLimits { steps: 10, ..MergeLimits::default() };
+    assert!(message.ends_with("more than 100 bytes (limit `bytes`)"), "{message}");
+    let limits = Limits { steps: 10, ..Limits::DEFAULT };
     let message = merge_with(limits, &[symlink("l", &"./".repeat(20)), file("l/a")]);
-    assert!(message.ends_with("more than 10 steps through symlinks in the image (limit `steps`)"));
+    assert!(message.ends_with("more than 10 steps through symlinks (limit `steps`)"));
+}
+
+/// A short entry can lead through two thousand directories that nothing describes, and a small layer
+/// through millions.
+#[test]
+fn merge_limit_of_implied_directories() {
+    let limits = Limits { parents: 3, ..Limits::DEFAULT };
+    let merger = |limits, layers: &[&[Item]]| {
+        let mut merger = Merger::new(limits);
+        layers.iter().try_for_each(|layer| {
+            let entries = || Ok::<_, Infallible>(layer.iter().map(|item| Ok(entry(item, (0, 0)))));
+            merger.layer(Whiteouts::Possible, entries).map_err(|error| error.to_string())
+        })
+    };
+    let layers: [&[Item]; 3] =
+        [&[file("a/b/f"), dir("x")], &[file("c/f"), file("x/f")], &[dir("c")]];
+    assert_eq!(merger(limits, &layers), Ok(()));
+    let more = &[file("a/b/g"), file("x/y/f")];
+    let named = "more than 3 directories that no entry describes (limit `parents`)";
+    let message = format!("layer 1: entry \"x/y/f\": {named}");
+    assert_eq!(merger(limits, &[layers[0], layers[1], more][..2].to_vec().as_slice()), Ok(()));
+    assert_eq!(merger(limits, &[&[file("a/b/c/f"), dir("x")], more]), Err(message));
 }
 
 #[test]
 fn merge_names_the_layer_that_cannot_be_read() {
-    let mut merger = Merger::new(MergeLimits::default());
+    let mut merger = Merger::new(Limits::DEFAULT);
     merger.layer(Whiteouts::None, || Ok::<_, Infallible>([Ok(entry(&file("a"), (0, 0)))])).unwrap();
     let broken = || Ok([Ok(entry(&file("b"), (1, 0))), Err(io::Error::other("a bad span"))]);
     let error = merger.layer(Whiteouts::None, broken).unwrap_err();

@@ -188,11 +188,12 @@ fn union_opaque_in_a_directory_that_replaces_a_symlink() {
 #[test]
 fn union_without_counted_whiteouts_is_read_once() {
     use super::compare::{chain, entry};
-    use shalefs::tree::{MergeLimits, Merger, Whiteouts, table};
+    use shalefs::limits::Limits;
+    use shalefs::tree::{Merger, Whiteouts, table};
     use std::convert::Infallible;
 
     let layers = [vec![file("a"), file("d/b")], vec![file("d/b"), file("c")]];
-    let mut merger = Merger::new(MergeLimits::default());
+    let mut merger = Merger::new(Limits::DEFAULT);
     for (number, layer) in layers.iter().enumerate() {
         let mut reads = 0;
         let entries = || {

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use shalefs::layer::resume::CompressedBytes;
-use shalefs::layer::{Expected, Limits, Outputs, ScanError, ScannedLayer, Toc, scan};
+use shalefs::layer::{Expected, Outputs, ScanError, ScannedLayer, Toc, scan};
+use shalefs::limits::Limits;
 use shalefs::oci::{DiffId, Digest};
 
 /// Bytes that look random and are the same every time.

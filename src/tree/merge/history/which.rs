@@ -4,10 +4,11 @@ use std::collections::HashSet;
 
 use super::super::arena::{Arena, NameNo, Node, NodeNo};
 use super::super::error::Fault;
+use super::super::name;
 use super::super::resolve::{self, Budget};
-use super::super::{MergeLimits, name};
 use super::{Cause, Event, History};
 use crate::layer::{ContentId, Kind, Time};
+use crate::limits::Limits;
 
 /// What there was at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -198,7 +199,7 @@ impl History {
         let (parent, last) = name::split(&path[..trimmed]);
         let is_place = !matches!(last, b"" | b"." | b"..");
         let way = if is_place { parent } else { path };
-        let mut budget = Budget { steps: 0, limit: MergeLimits::default().steps };
+        let mut budget = Budget::new(&Limits::DEFAULT);
         let to = resolve::resolve(self.arena(), way, &HashSet::new(), &mut budget)?;
         let start = self.place(self.arena().name_of(to.directory));
         let missing = to.missing.iter().map(|missing| missing.name.as_slice());

@@ -8,8 +8,9 @@ use std::io::BufRead;
 
 use liblzma::stream::{Action, Error as LzmaError, Status as LzmaStatus, Stream};
 
-use super::decode::{Checkpoint, Decode, DecodeError, State, Stop, Until};
 use super::input::{After, Input};
+use super::{Checkpoint, Decode, DecodeError, State, Stop, Until};
+use crate::limits::{Exceeded, Limit};
 
 /// Bytes as they are.
 pub(super) struct Plain<R> {
@@ -42,6 +43,10 @@ impl<R: BufRead + Send> Decode for Plain<R> {
     fn offset(&self) -> u64 {
         self.input.offset()
     }
+
+    fn allow(&mut self, until: u64, otherwise: Exceeded) {
+        self.input.allow(until, otherwise);
+    }
 }
 
 /// What one call of an engine did.
@@ -56,13 +61,22 @@ trait Engine: Sized + Send {
     const FORMAT: &'static str;
     /// The first bytes of a stream.
     const MAGIC: &'static [u8];
+    /// How many bytes at the beginning never make output.
+    const HEAD: usize;
     /// Whether zeros may stand between streams.
     const PADDING_INSIDE: bool;
 
     /// May ask for this many bytes of memory: its window and a little more.
     fn new(memory: u64) -> Result<Self, Fault>;
+    /// Whether a stream that begins so ends there too, which needs no engine.
+    fn is_empty(_head: &[u8]) -> bool {
+        false
+    }
     fn step(&mut self, input: &[u8], out: &mut [u8]) -> Result<Step, Fault>;
 }
+
+/// The longest beginning of a stream.
+const HEAD_MAX: usize = 14;
 
 /// Why an engine gave up.
 enum Fault {
@@ -91,38 +105,44 @@ pub(super) fn bzip2<R: BufRead + Send>(input: Input<R>, memory: u64) -> impl Dec
 }
 
 impl<R: BufRead, E: Engine> Streams<R, E> {
-    /// Begins the next stream; its offset, or `None` at the end.
+    /// Begins the next stream that is not empty; its offset, or `None` at the end.
     fn next(&mut self) -> Result<Option<u64>, DecodeError> {
-        if !self.first {
-            match self.input.after_member()? {
-                After::End => return Ok(None),
-                After::Padded if !E::PADDING_INSIDE => {
-                    return Err(self.garbage(self.input.offset()));
+        loop {
+            if !self.first {
+                match self.input.after_member()? {
+                    After::End => return Ok(None),
+                    After::Padded if !E::PADDING_INSIDE => {
+                        return Err(self.garbage(self.input.offset()));
+                    }
+                    After::Padded | After::More => {}
                 }
-                After::Padded | After::More => {}
             }
+            self.first = false;
+            let offset = self.input.offset();
+            let mut head = [0; HEAD_MAX];
+            let (head, _) = head.split_at_mut(E::HEAD.min(HEAD_MAX));
+            let got = self.input.read_up_to(head)?;
+            let head = head.get(..got).unwrap_or_default();
+            if !head.starts_with(E::MAGIC) {
+                let cut_off = E::MAGIC.starts_with(head);
+                return Err(if cut_off { self.truncated() } else { self.garbage(offset) });
+            }
+            if E::is_empty(head) {
+                continue;
+            }
+            let mut engine = E::new(self.memory).map_err(|fault| self.fault(fault))?;
+            engine.step(head, &mut []).map_err(|fault| self.fault(fault))?;
+            self.engine = Some(engine);
+            return Ok(Some(offset));
         }
-        self.first = false;
-        let offset = self.input.offset();
-        let mut magic = [0; 6];
-        let (magic, _) = magic.split_at_mut(E::MAGIC.len().min(6));
-        let got = self.input.read_up_to(magic)?;
-        if got < magic.len() && E::MAGIC.starts_with(magic.get(..got).unwrap_or_default()) {
-            return Err(self.truncated());
-        }
-        if magic != E::MAGIC {
-            return Err(self.garbage(offset));
-        }
-        let mut engine = E::new(self.memory).map_err(|fault| self.fault(fault))?;
-        // The magic alone never makes output.
-        engine.step(magic, &mut []).map_err(|fault| self.fault(fault))?;
-        self.engine = Some(engine);
-        Ok(Some(offset))
     }
 
     fn fault(&self, fault: Fault) -> DecodeError {
         match fault {
-            Fault::Window => DecodeError::Window { format: E::FORMAT, limit: self.memory },
+            Fault::Window => {
+                let source = Exceeded { limit: Limit::Window, most: self.memory };
+                DecodeError::Limit { format: E::FORMAT, source }
+            }
             Fault::Damaged(what) => {
                 DecodeError::Damaged { format: E::FORMAT, offset: self.input.offset(), what }
             }
@@ -176,6 +196,10 @@ impl<R: BufRead + Send, E: Engine> Decode for Streams<R, E> {
     fn offset(&self) -> u64 {
         self.input.offset()
     }
+
+    fn allow(&mut self, until: u64, otherwise: Exceeded) {
+        self.input.allow(until, otherwise);
+    }
 }
 
 struct Xz(Stream);
@@ -183,6 +207,7 @@ struct Xz(Stream);
 impl Engine for Xz {
     const FORMAT: &'static str = "xz";
     const MAGIC: &'static [u8] = &[0xfd, b'7', b'z', b'X', b'Z', 0];
+    const HEAD: usize = Self::MAGIC.len();
     const PADDING_INSIDE: bool = true;
 
     fn new(memory: u64) -> Result<Self, Fault> {
@@ -214,11 +239,20 @@ struct Bzip2(::bzip2::Decompress);
 impl Engine for Bzip2 {
     const FORMAT: &'static str = "bzip2";
     const MAGIC: &'static [u8] = b"BZh";
+    /// What a stream has before its first block or, with nothing else, before its end.
+    const HEAD: usize = 14;
     const PADDING_INSIDE: bool = false;
 
     /// Its window is never more than 900 kB.
     fn new(_: u64) -> Result<Self, Fault> {
         Ok(Self(::bzip2::Decompress::new(false)))
+    }
+
+    /// An engine begins with megabytes of memory: millions of streams of 14 bytes would cost minutes.
+    fn is_empty(head: &[u8]) -> bool {
+        let (level, end) = (head.get(3), head.get(4..));
+        level.is_some_and(|level| matches!(level, b'1'..=b'9'))
+            && end == Some(b"\x17\x72\x45\x38\x50\x90\0\0\0\0".as_slice())
     }
 
     fn step(&mut self, input: &[u8], out: &mut [u8]) -> Result<Step, Fault> {

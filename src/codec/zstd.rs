@@ -9,8 +9,9 @@ use std::io::BufRead;
 use zstd::stream::raw::{Decoder, InBuffer, Operation, OutBuffer};
 use zstd::zstd_safe::DParameter;
 
-use super::decode::{Checkpoint, Decode, DecodeError, State, Stop, Until, WINDOW_HIGHEST};
 use super::input::{After, Input};
+use super::{Checkpoint, Decode, DecodeError, State, Stop, Until};
+use crate::limits::{Exceeded, Limit, Limits};
 
 const FORMAT: &str = "zstd";
 
@@ -41,7 +42,7 @@ enum Place {
 impl<R: BufRead> Zstd<R> {
     /// At the beginning of a frame; windows of more than `limit` are refused.
     pub(super) fn new(input: Input<R>, limit: u64) -> Result<Self, DecodeError> {
-        let limit = limit.min(WINDOW_HIGHEST);
+        let limit = limit.min(Limits::HIGHEST.window);
         let mut decoder = Decoder::new()?;
         // Powers of two alone, from 1 KiB on: what lies between, `check_window` refuses.
         let power = limit.max(1 << 10).next_power_of_two().ilog2();
@@ -118,7 +119,8 @@ impl<R: BufRead> Zstd<R> {
             bytes.iter().rev().fold(0, |sum: u64, byte| sum << 8 | u64::from(*byte)) + bias
         };
         if window > self.limit {
-            return Err(DecodeError::Window { format: FORMAT, limit: self.limit });
+            let source = Exceeded { limit: Limit::Window, most: self.limit };
+            return Err(DecodeError::Limit { format: FORMAT, source });
         }
         Ok(())
     }
@@ -200,5 +202,9 @@ impl<R: BufRead + Send> Decode for Zstd<R> {
 
     fn offset(&self) -> u64 {
         self.input.offset()
+    }
+
+    fn allow(&mut self, until: u64, otherwise: Exceeded) {
+        self.input.allow(until, otherwise);
     }
 }

@@ -9,8 +9,9 @@
 
 use std::io::BufRead;
 
-use super::decode::{Checkpoint, Decode, DecodeError, State, Stop, Until};
 use super::input::{After, Input};
+use super::{Checkpoint, Decode, DecodeError, State, Stop, Until};
+use crate::limits::Exceeded;
 use crate::sys::zlib::{self, RawInflate};
 
 const FORMAT: &str = "gzip";
@@ -244,5 +245,9 @@ impl<R: BufRead + Send> Decode for Gzip<R> {
 
     fn offset(&self) -> u64 {
         self.input.offset()
+    }
+
+    fn allow(&mut self, until: u64, otherwise: Exceeded) {
+        self.input.allow(until, otherwise);
     }
 }
