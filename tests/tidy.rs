@@ -135,6 +135,50 @@ fn every_promise_names_its_test() {
     assert_none(rules::promises_numbered("THREAT-MODEL.md", &root_file("THREAT-MODEL.md")));
 }
 
+#[test]
+fn the_reference_lists_every_code_metric_and_variable() {
+    let page = root_file("docs/reference.md");
+    let codes = root_file("src/store/verify/mod.rs");
+    let codes =
+        codes.lines().filter_map(|line| line.trim().strip_prefix("Self::")?.split('"').nth(1));
+    let codes: Vec<String> = codes.map(|code| format!("`{code}`")).collect();
+    let metrics = root_file("src/cli/mounts/stats.rs");
+    let metrics =
+        metrics.lines().filter(|line| line.contains("\"counter\",") || line.contains("\"gauge\","));
+    let metrics = metrics.filter_map(|line| line.trim().strip_prefix("(\"")?.split('"').next());
+    let metrics: Vec<String> = metrics.map(|name| format!("`shale_{name}")).collect();
+    assert!(codes.len() >= 28 && metrics.len() >= 15, "{codes:?} {metrics:?}");
+    let variables = ["$SHALE_ROOT", "$SHALE_HUB", "$SHALE_CERTS_DIR"].map(String::from);
+    let all = codes.into_iter().chain(metrics).chain(variables);
+    let missing = all.filter(|word| !page.contains(word.as_str()));
+    assert_none(missing.map(|word| format!("docs/reference.md: {word} is missing")).collect());
+}
+
+/// Comments and pages name files that are there.
+#[test]
+fn no_reference_is_dead() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages = fs::read_dir(root).expect("the project's root");
+    let pages = pages.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let pages: Vec<String> = pages.filter(|name| name.ends_with(".md")).collect();
+    let pages: Vec<&str> = pages.iter().map(String::as_str).collect();
+    let all = texts(&[&pages[..], &["src", "docs", "scripts"]].concat());
+    let exists = |name: &str| root.join(name).exists();
+    assert_none(
+        all.iter().flat_map(|(path, text)| rules::dead_references(path, text, &exists)).collect(),
+    );
+}
+
+/// A planted fault that no longer fits is planted nowhere.
+#[test]
+fn planted_faults_fit_the_tree() {
+    let sources = rust_sources();
+    let list: toml::Table = root_file("tests/plants.toml").parse().expect("TOML");
+    let plants = list["plant"].as_array().expect("a list");
+    assert!(plants.len() >= 30, "{} faults", plants.len());
+    assert_none(plants.iter().flat_map(|plant| rules::plant_fits(plant, &sources)).collect());
+}
+
 // Each rule is worth as much as the fault it finds.
 
 #[track_caller]
@@ -251,6 +295,33 @@ fn planted_dependencies() {
         [0, 0, 0]
     );
     assert_eq!(rules::locked_versions("").len(), 4, "a crate that nothing uses");
+}
+
+#[test]
+fn planted_dead_reference() {
+    figures::once("planted faults");
+    let count = |path, text| rules::dead_references(path, text, &|name| name == "src/a.rs").len();
+    assert_eq!(
+        [count("A.md", "see src/b.rs."), count("src/a.rs", "//! `tests/b.rs` has it")],
+        [1, 1]
+    );
+    assert_eq!(
+        [count("A.md", "`src/a.rs`, and src/"), count("src/a.rs", "open(\"src/b.rs\")")],
+        [0, 0]
+    );
+}
+
+#[test]
+fn planted_plants_that_do_not_fit() {
+    figures::once("planted faults");
+    let sources = [Source::new("src/a.rs", "if a { b }"), Source::new("tests/a.rs", "fn t() {}")];
+    let count = |find: &str, plant: &str, test: &str| {
+        let row = format!("file = 'src/a.rs'\nfind = '{find}'\nplant = '{plant}'\ntest = '{test}'");
+        rules::plant_fits(&toml::Value::Table(row.parse().expect("TOML")), &sources).len()
+    };
+    assert_eq!(count("if a", "if a && !PLANTED", "t"), 0);
+    assert_eq!([count("if c", "PLANTED", "t"), count("", "PLANTED", "t")], [1, 1]);
+    assert_eq!([count("if a", "if b", "t"), count("if a", "PLANTED", "u")], [1, 1]);
 }
 
 #[test]

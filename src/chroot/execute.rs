@@ -59,7 +59,7 @@ pub(super) fn execute(
         }
         let error = exec(&path, &command.argv, &command.env);
         match error.raw_os_error() {
-            Some(libc::ENOENT | libc::ENOTDIR) if !path.exists() => {}
+            Some(libc::ENOENT | libc::ENOTDIR | libc::ENAMETOOLONG) if !path.exists() => {}
             Some(libc::EACCES) => denied = denied.or(Some((path, error))),
             _ => return (NOT_EXECUTABLE, explain(&path, &error, architecture)),
         }

@@ -31,7 +31,7 @@ const OPEN: usize = 100;
 const OF_A_LAYER: u64 = 3;
 
 /// Descriptors that are left to everything else.
-const OTHERS: u64 = 40;
+const OTHERS: u64 = 140;
 
 /// The layers of an image, bottom first.
 #[derive(Debug)]

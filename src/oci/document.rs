@@ -189,7 +189,11 @@ impl RawDocument {
         };
         let says_nothing = matches!(
             declared.as_str(),
-            "" | "application/json" | "application/octet-stream" | "text/plain" | "text/json"
+            "" | "application/json"
+                | "application/octet-stream"
+                | "binary/octet-stream"
+                | "text/plain"
+                | "text/json"
         );
         let disagreement = |declared: &str, own: &str| DocumentError::Disagreement {
             declared: declared.to_owned(),

@@ -6,15 +6,15 @@
 //! resumes by itself, so an error from it is final.
 //!
 //! What the sources rely on: `oci` for words, [`Options`] for everything that a user can set, a
-//! [`Clock`] for time. What they do not do: keep anything (only a compressed archive needs a
-//! temporary file), print, or look at what is in a layer.
+//! [`Clock`] for time and a [`Lookup`] for names. What they do not do: keep anything (only a
+//! compressed archive needs a temporary file), print, or look at what is in a layer.
 
 mod archive;
 mod clock;
 mod docker_archive;
 mod error;
 mod files;
-
+mod lookup;
 mod oci_archive;
 mod oci_layout;
 mod options;
@@ -25,7 +25,7 @@ use std::io::Read;
 
 pub use clock::{Clock, SystemClock};
 pub use error::{Mismatch, SourceError};
-
+pub use lookup::{Lookup, SystemLookup};
 pub use options::{Options, Proxies, Timeouts};
 pub use secret::Secret;
 

@@ -3,19 +3,23 @@
 //! [`Options::default`] looks at nothing outside; [`Options::from_environment`] is what the command
 //! uses. Nothing below this file reads an environment variable.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::clock::{Clock, SystemClock};
+use super::lookup::{Lookup, SystemLookup};
 use crate::limits::Limits;
 
 /// How to reach sources.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Registries that are not on loopback may be asked over plain http.
+    /// Registries that are not on loopback may be asked over plain http, without credentials.
     pub plain_http: bool,
+    /// Credentials may be sent over plain http to other machines too.
+    pub plain_credentials: bool,
     /// Certificates are not checked.
     pub insecure: bool,
     /// Foreign layers are fetched from the URLs in the manifest.
@@ -37,6 +41,10 @@ pub struct Options {
     pub limits: Limits,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Names of hosts.
+    pub lookup: Arc<dyn Lookup>,
+    /// Credential files that cannot be read and were warned of: each once.
+    pub warned: Arc<Mutex<HashSet<PathBuf>>>,
 }
 
 /// Proxies by the scheme of what is asked for.
@@ -55,7 +63,7 @@ pub struct Proxies {
 pub struct Timeouts {
     /// Looking up a name; and making a connection, TLS included.
     pub connect: Duration,
-    /// The silence after which a connection counts as dead.
+    /// The silence after which a connection counts as dead. After half of it a line is logged.
     pub silence: Duration,
 }
 
@@ -63,6 +71,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             plain_http: false,
+            plain_credentials: false,
             insecure: false,
             foreign_layers: false,
             certs_dirs: Vec::new(),
@@ -76,6 +85,8 @@ impl Default for Options {
             temporary: PathBuf::from("/var/tmp"),
             limits: Limits::DEFAULT,
             clock: Arc::new(SystemClock::default()),
+            lookup: Arc::new(SystemLookup),
+            warned: Arc::default(),
         }
     }
 }

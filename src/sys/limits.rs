@@ -9,8 +9,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// each, and its own.
 const FILES: u64 = 400;
 
-/// With fewer than these there is no room for the layers that one read may need.
-const FEWEST_FILES: u64 = 64;
+/// With fewer than these there is no room for the layers that a few readers need at the same time.
+const FEWEST_FILES: u64 = 200;
 
 /// Addresses that a server uses: stacks and arenas of its threads, and tables of large images, which
 /// are mapped and not read.
@@ -58,7 +58,7 @@ impl Raised {
     pub fn undo(&self) {
         for (resource, before) in &self.0 {
             // To lower a limit is always allowed.
-            let _ = setrlimit(*resource, before.clone());
+            let _ = setrlimit(*resource, *before);
         }
     }
 }

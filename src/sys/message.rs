@@ -46,9 +46,13 @@ impl Message {
 
     /// Leaves a message, in the place of an earlier one.
     pub fn put(&self, text: &str) {
+        let fits = |end: &usize| text.is_char_boundary(*end);
         let (kept, end) = match text.len() <= CAPACITY {
             true => (text, ""),
-            false => (&text[..text.floor_char_boundary(CAPACITY - CUT.len())], CUT),
+            false => {
+                let last = (0..=CAPACITY - CUT.len()).rev().find(fits).unwrap_or_default();
+                (&text[..last], CUT)
+            }
         };
         let page = self.page();
         for (to, from) in page.bytes.iter().zip(kept.bytes().chain(end.bytes())) {

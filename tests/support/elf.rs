@@ -14,6 +14,17 @@ pub fn exits_with_euid() -> Vec<u8> {
     program(62, &code)
 }
 
+/// A program that writes a byte, waits until one can be read, and ends with `status`.
+pub fn waits_and_exits_with(status: u8) -> Vec<u8> {
+    // mov rsi, rsp; mov edx, 1; mov edi, 1; mov eax, 1 (write); syscall
+    let write =
+        [0x48, 0x89, 0xe6, 0xba, 1, 0, 0, 0, 0xbf, 1, 0, 0, 0, 0xb8, 1, 0, 0, 0, 0x0f, 0x05];
+    // xor edi, edi; xor eax, eax (read); syscall
+    let read = [0x31, 0xff, 0x31, 0xc0, 0x0f, 0x05];
+    let exit = [0xbf, status, 0, 0, 0, 0xb8, 60, 0, 0, 0, 0x0f, 0x05];
+    program(62, &[&write[..], &read, &exit].concat())
+}
+
 /// A program for a processor that no machine of today is (PDP-11).
 pub fn foreign() -> Vec<u8> {
     program(65, &[0; 12])

@@ -6,15 +6,17 @@
 //! them and to look for credentials. Also answers as an http proxy (CONNECT), so that tests can have
 //! hosts with public names.
 
+mod send;
+
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use crate::support::fake_clock::FakeClock;
 use crate::support::image::{Blob, Image};
+use send::send;
 
 /// A request that came.
 #[derive(Debug, Clone)]
@@ -67,6 +69,9 @@ pub enum Ending {
     Stall(usize),
     /// One byte for each second of the clock.
     Trickle(Arc<FakeClock>),
+    /// Instead of the body so many bytes, and then the others again and again, each after a second of
+    /// the clock, until the client has enough of it.
+    Drip(Vec<u8>, Vec<u8>, Arc<FakeClock>),
 }
 
 /// An answer.
@@ -80,12 +85,15 @@ pub struct Reply {
     pub ending: Ending,
     /// Sent instead of everything else.
     pub raw: Option<Vec<u8>>,
+    /// Sent before everything else.
+    pub interim: Vec<u8>,
 }
 
 impl Reply {
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
         let (headers, body) = (Vec::new(), body.into());
-        Self { status, headers, body, length: None, ending: Ending::Whole, raw: None }
+        let (length, ending, raw, interim) = (None, Ending::Whole, None, Vec::new());
+        Self { status, headers, body, length, ending, raw, interim }
     }
 
     /// Bytes that need not be HTTP; then the connection is closed.
@@ -110,6 +118,12 @@ impl Reply {
         self
     }
 
+    /// After interim answers, as they are sent.
+    #[must_use]
+    pub fn after(self, interim: impl Into<Vec<u8>>) -> Self {
+        Self { interim: interim.into(), ..self }
+    }
+
     #[must_use]
     pub fn ending(self, ending: Ending) -> Self {
         Self { ending, ..self }
@@ -127,6 +141,8 @@ struct Shared {
     fault: Box<Fault>,
     image: Image,
     requests: Mutex<Vec<Request>>,
+    /// How many of them there were, by method and path.
+    counts: Mutex<HashMap<String, usize>>,
     /// How many requests there were when the faults ended.
     healed: Mutex<Option<usize>>,
     closing: AtomicBool,
@@ -145,12 +161,22 @@ impl FaultRegistry {
         image: &Image,
         fault: impl Fn(&Request) -> Option<Reply> + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::start_at("127.0.0.1:0", image, fault)
+    }
+
+    /// The same at an address of this machine.
+    pub fn start_at(
+        address: &str,
+        image: &Image,
+        fault: impl Fn(&Request) -> Option<Reply> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).expect("a free port");
         let address = listener.local_addr().expect("bound");
         let shared = Arc::new(Shared {
             fault: Box::new(fault),
             image: image.clone(),
             requests: Mutex::default(),
+            counts: Mutex::default(),
             healed: Mutex::default(),
             closing: AtomicBool::new(false),
         });
@@ -161,6 +187,8 @@ impl FaultRegistry {
                     return;
                 }
                 let Ok(stream) = stream else { return };
+                // A small answer does not wait for anybody.
+                let _ = stream.set_nodelay(true);
                 let shared = Arc::clone(&theirs);
                 std::thread::spawn(move || serve(&stream, &shared));
             }
@@ -220,12 +248,12 @@ fn serve(stream: &TcpStream, shared: &Shared) {
         }
         request.through.clone_from(&through);
         {
-            let mut seen = shared.requests.lock().expect("no test panics here");
-            let same = |earlier: &&Request| {
-                (&earlier.method, earlier.path()) == (&request.method, request.path())
-            };
-            request.earlier = seen.iter().filter(same).count();
-            seen.push(request.clone());
+            let key = format!("{} {}", request.method, request.path());
+            let mut counts = shared.counts.lock().expect("no test panics here");
+            let count = counts.entry(key).or_default();
+            request.earlier = *count;
+            *count += 1;
+            shared.requests.lock().expect("no test panics here").push(request.clone());
         }
         let healed = shared.healed.lock().expect("no test panics here").is_some();
         let fault = if healed { None } else { (shared.fault)(&request) };
@@ -289,78 +317,4 @@ pub fn part(blob: &Blob, offset: Option<usize>) -> Reply {
             .with("Content-Range", &format!("bytes {offset}-{}/{size}", size - 1)),
         Some(_) => Reply::new(416, "").with("Content-Range", &format!("bytes */{size}")),
     }
-}
-
-/// Sends a reply; false when the connection is over.
-fn send(mut stream: &TcpStream, request: &Request, reply: &Reply) -> bool {
-    if let Some(raw) = &reply.raw {
-        let _ = stream.write_all(raw);
-        let _ = stream.shutdown(Shutdown::Both);
-        return false;
-    }
-    let mut head = format!("HTTP/1.1 {} Whatever\r\n", reply.status);
-    let mut names: HashMap<String, ()> = HashMap::new();
-    for (name, value) in &reply.headers {
-        head += &format!("{name}: {value}\r\n");
-        names.insert(name.to_ascii_lowercase(), ());
-    }
-    let chunked = reply.length == Some(None);
-    if chunked {
-        head += "Transfer-Encoding: chunked\r\n";
-    } else if !names.contains_key("content-length") {
-        let length = reply.length.flatten().unwrap_or(reply.body.len());
-        head += &format!("Content-Length: {length}\r\n");
-    }
-    head += "\r\n";
-    if stream.write_all(head.as_bytes()).is_err() {
-        return false;
-    }
-    if request.method == "HEAD" {
-        return true;
-    }
-    match &reply.ending {
-        Ending::Whole if chunked => send_chunks(stream, &reply.body),
-        Ending::Whole => stream.write_all(&reply.body).is_ok(),
-        Ending::Trickle(clock) => trickle(stream, &reply.body, clock),
-        Ending::Close(count) => {
-            let _ = stream.write_all(&reply.body[..*count]);
-            let _ = stream.shutdown(Shutdown::Both);
-            false
-        }
-        Ending::Reset(count) => {
-            let _ = stream.write_all(&reply.body[..*count]);
-            // What was sent must arrive before the reset overtakes it.
-            std::thread::sleep(Duration::from_millis(30));
-            let _ = rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO));
-            false
-        }
-        Ending::Stall(count) => {
-            let _ = stream.write_all(&reply.body[..*count]);
-            // Until the client loses its patience.
-            let _ = stream.read(&mut [0]);
-            false
-        }
-    }
-}
-
-fn send_chunks(mut stream: &TcpStream, body: &[u8]) -> bool {
-    let mut text = Vec::new();
-    for chunk in body.chunks(10_000) {
-        let _ = write!(text, "{:x}\r\n", chunk.len());
-        text.extend_from_slice(chunk);
-        text.extend_from_slice(b"\r\n");
-    }
-    text.extend_from_slice(b"0\r\n\r\n");
-    stream.write_all(&text).is_ok()
-}
-
-fn trickle(mut stream: &TcpStream, body: &[u8], clock: &FakeClock) -> bool {
-    for byte in body {
-        clock.advance(Duration::from_secs(1));
-        if stream.write_all(&[*byte]).is_err() {
-            return false;
-        }
-        std::thread::sleep(Duration::from_micros(500));
-    }
-    true
 }

@@ -88,6 +88,7 @@ impl Inside {
         let mut all = vec![
             ("bin/busybox", Entry::File(&busybox, 0o755)),
             ("tmp", Entry::Directory),
+            ("euid", Entry::File(&euid, 0o755)),
             ("suid", Entry::File(&euid, 0o4755)),
         ];
         let applets = APPLETS.map(|applet| format!("bin/{applet}"));

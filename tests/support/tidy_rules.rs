@@ -163,6 +163,26 @@ pub fn leftovers(path: &str, text: &str) -> Vec<String> {
     faults
 }
 
+/// Files of the project that a page or a comment names, and that are not there.
+pub fn dead_references(path: &str, text: &str, exists: &dyn Fn(&str) -> bool) -> Vec<String> {
+    let inside = |c: char| c.is_alphanumeric() || "/_.-".contains(c);
+    let mut faults = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let prose = if path.ends_with(".rs") {
+            line.split_once("//").map_or("", |cut| cut.1)
+        } else {
+            line
+        };
+        for word in prose.split(|c| !inside(c)).map(|word| word.trim_end_matches(['.', '/'])) {
+            let of_ours = ["src/", "tests/", "docs/"].iter().any(|folder| word.starts_with(folder));
+            if of_ours && !exists(word) {
+                faults.push(format!("{path}:{}: there is no {word}", number + 1));
+            }
+        }
+    }
+    faults
+}
+
 /// Every dependency stands below a comment that says what it is for, alone or in a group.
 pub fn dependencies_explained(manifest: &str) -> Vec<String> {
     let (mut in_dependencies, mut explained) = (false, false);
@@ -258,6 +278,26 @@ pub fn promises_tested(path: &str, page: &str, sources: &[Source]) -> Vec<String
         for name in names.iter().filter(|name| !exists(name)) {
             faults.push(format!("{path}:{line}: there is no test `{name}`"));
         }
+    }
+    faults
+}
+
+/// The text that a planted fault replaces stands once in its file, and its test is there.
+pub fn plant_fits(plant: &toml::Value, sources: &[Source]) -> Vec<String> {
+    let text = |key: &str| plant.get(key).and_then(toml::Value::as_str).unwrap_or_default();
+    let (file, find, test) = (text("file"), text("find"), text("test"));
+    let mut faults = Vec::new();
+    let found = sources.iter().filter(|source| source.path == file);
+    let times: usize = found.map(|source| source.text.matches(find).count()).sum();
+    if find.is_empty() || times != 1 {
+        faults.push(format!("tests/plants.toml: {file}: {find:?} stands there {times} times"));
+    }
+    if !text("plant").contains("PLANTED") {
+        faults.push(format!("tests/plants.toml: {file}: without PLANTED the fault is always on"));
+    }
+    let signature = format!("fn {test}");
+    if test.is_empty() || !sources.iter().any(|source| source.words(&signature).next().is_some()) {
+        faults.push(format!("tests/plants.toml: there is no test `{test}`"));
     }
     faults
 }

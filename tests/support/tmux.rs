@@ -51,10 +51,11 @@ impl Screen {
         assert!(resized.status.success(), "{resized:?}");
     }
 
-    /// Everything that was shown since the start, long lines in one piece.
+    /// Everything that was shown since the start, long lines in one piece, spaces at their ends cut.
     pub fn shown(&self) -> String {
         let output = self.tmux(&["capture-pane", "-p", "-J", "-S", "-"]);
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        let text = String::from_utf8_lossy(&output.stdout);
+        text.lines().map(|line| format!("{}\n", line.trim_end())).collect()
     }
 
     /// Waits until `words` are shown. Write words into commands in two pieces (`wo''rds`), or what

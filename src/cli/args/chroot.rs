@@ -16,6 +16,10 @@ Examples:
   shale chroot -v ./src:/src:ro -w /src gcc:13 make
   shale chroot --keep ./changes debian:12 apt-get install -y hello
 
+On a terminal the command is a job of the caller's shell; -i, -t and --rm are taken and change nothing. While
+it runs, its user owns the pipe, terminal or file behind standard output and error, so that it can open
+/dev/stdout.
+
 A COMMAND takes the place of the image's Entrypoint and Cmd. Changes are forgotten, unless --keep says
 where to keep them. The exit status is the command's; 125, 126 and 127 are as Docker's.
 

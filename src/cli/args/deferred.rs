@@ -9,9 +9,10 @@ use std::ops::Deref;
 use clap::builder::Resettable;
 use clap::{ArgMatches, Args, Command, Error, FromArgMatches};
 
-/// The options of a command, which keeps its own description.
+/// The options of a command, which keeps its own description. In a box: one of the commands is chosen,
+/// and they differ much in size.
 #[derive(Debug)]
-pub struct Deferred<T>(T);
+pub struct Deferred<T>(Box<T>);
 
 impl<T> Deref for Deferred<T> {
     type Target = T;
@@ -35,7 +36,7 @@ impl<T: Args> Args for Deferred<T> {
 
 impl<T: FromArgMatches> FromArgMatches for Deferred<T> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
-        T::from_arg_matches(matches).map(Self)
+        T::from_arg_matches(matches).map(|options| Self(Box::new(options)))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {

@@ -11,9 +11,12 @@ use crate::oci::Platform;
 /// How to reach a registry.
 #[derive(Debug, Clone, Args)]
 pub struct Connection {
-    /// Speak HTTP without TLS (always done with registries on this machine)
+    /// Speak HTTP without TLS (always done with registries on this machine), without passwords
     #[arg(long)]
     pub plain_http: bool,
+    /// Send passwords and tokens without TLS too, for anybody on the way to read
+    #[arg(long)]
+    pub plain_http_credentials: bool,
     /// Do not check the registry's certificate
     #[arg(long)]
     pub insecure: bool,

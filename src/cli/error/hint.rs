@@ -67,6 +67,14 @@ pub fn source(error: &SourceError) -> Option<String> {
 
 fn registry(error: &RegistryError) -> Option<String> {
     let hint = match error {
+        RegistryError::Transport {
+            proxy: Some(_),
+            fault: Fault::Refused | Fault::Lookup(_) | Fault::TimedOut(_),
+            ..
+        } => {
+            "is the proxy running? It is named by $https_proxy, $http_proxy or $all_proxy; \
+             $no_proxy lists hosts to ask directly"
+        }
         RegistryError::Transport { fault, .. } => match fault {
             Fault::Refused => "is the registry running, and is this its port?",
             Fault::Lookup(_) => "check the registry's name and this machine's network",
@@ -84,6 +92,10 @@ fn registry(error: &RegistryError) -> Option<String> {
         }
         RegistryError::NotFoundOrNoAccess { .. } => {
             "check the name; for a private repository `shale login` first"
+        }
+        RegistryError::PlainCredentials { .. } => {
+            "leave out `--plain-http` when the registry has TLS; `--plain-http-credentials` sends \
+             them all the same"
         }
         RegistryError::Unauthorized { .. } => "`shale login REGISTRY` keeps a password for it",
         RegistryError::Status { status: 429, .. } => {

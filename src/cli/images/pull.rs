@@ -104,6 +104,7 @@ impl Fetch {
 pub fn source_options(connection: &Connection) -> source::Options {
     let mut options = source::Options::from_environment();
     options.plain_http = connection.plain_http;
+    options.plain_credentials = connection.plain_http_credentials;
     options.insecure = connection.insecure;
     if let Some(hub) = std::env::var_os("SHALE_HUB").and_then(|hub| hub.into_string().ok()) {
         options.hub = hub;

@@ -8,7 +8,6 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,9 +16,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::error::Error;
 use crate::source::Secret;
-
-/// Docker Hub under the key that docker uses for it.
-const HUB_KEY: &str = "https://index.docker.io/v1/";
+use crate::source::registry::{Helper, HelperError, is_for, keeper, key};
 
 /// The file and what is in it.
 pub struct AuthFile {
@@ -27,12 +24,8 @@ pub struct AuthFile {
     content: Map<String, Value>,
 }
 
-fn key(host: &str) -> &str {
-    if host == "docker.io" { HUB_KEY } else { host }
-}
-
 impl AuthFile {
-    /// Reads the file; one that is missing is empty.
+    /// Reads the file; one that is missing, or cannot be there, is empty.
     pub fn open(path: PathBuf) -> Result<Self, Error> {
         let path = fs::canonicalize(&path).unwrap_or(path);
         let content = match fs::read(&path) {
@@ -40,10 +33,22 @@ impl AuthFile {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
                 Error::failed(format!("{}: not JSON, line {}", path.display(), error.line()))
             })?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Map::new(),
-            Err(error) => return Err(Error::io(path.display())(error)),
+            Err(error) => match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Map::new(),
+                _ => return Err(Error::io(path.display())(error)),
+            },
         };
         Ok(Self { path, content })
+    }
+
+    /// Makes sure that a password can be kept, before anybody is asked for one.
+    pub fn prepare(&self, host: &str) -> Result<(), Error> {
+        self.helper(host)?;
+        fs::create_dir_all(self.directory()).map_err(Error::io(self.path.display()))
+    }
+
+    fn directory(&self) -> &Path {
+        self.path.parent().unwrap_or_else(|| Path::new("."))
     }
 
     /// Keeps a password. Returns the file when it stands there for everybody who may read it.
@@ -53,12 +58,9 @@ impl AuthFile {
         user: &str,
         password: &Secret,
     ) -> Result<Option<PathBuf>, Error> {
-        let key = key(host);
-        let entry = match self.helper(key) {
-            Some(helper) => {
-                let secret =
-                    json!({"ServerURL": key, "Username": user, "Secret": password.expose()});
-                run(&helper, "store", &secret.to_string())?;
+        let entry = match self.helper(host)? {
+            Some((helper, key)) => {
+                helper.store(&key, user, password).map_err(|error| self.failed(&error))?;
                 json!({})
             }
             None => {
@@ -67,29 +69,31 @@ impl AuthFile {
             }
         };
         let in_file = entry.get("auth").is_some();
-        self.auths(|auths| auths.insert(key.to_owned(), entry));
+        self.auths(|auths| {
+            auths.retain(|key, _| !is_for(key, host));
+            auths.insert(key(host).to_owned(), entry)
+        });
         self.write()?;
         Ok(in_file.then(|| self.path.clone()))
     }
 
     /// Forgets a password. False when there was none.
     pub fn remove(&mut self, host: &str) -> Result<bool, Error> {
-        let keys = [key(host), host];
-        let mut known = false;
-        for key in keys {
-            known |= self.auths(|auths| auths.remove(key).is_some());
-        }
-        if let Some(helper) = self.helper(key(host)) {
-            match run(&helper, "erase", key(host)) {
-                Ok(()) => known = true,
-                Err(error) if !known => return Err(error),
-                Err(_) => {}
-            }
-        }
-        if known {
+        let in_file = self.auths(|auths| {
+            let before = auths.len();
+            auths.retain(|key, _| !is_for(key, host));
+            auths.len() < before
+        });
+        // First the file: what stands there in the clear goes, whatever the helper does.
+        if in_file {
             self.write()?;
         }
-        Ok(known)
+        let Some((helper, key)) = self.helper(host)? else { return Ok(in_file) };
+        match helper.erase(&key) {
+            Ok(()) => Ok(true),
+            Err(HelperError::NotFound { .. }) => Ok(in_file),
+            Err(error) => Err(self.failed(&error)),
+        }
     }
 
     /// Changes the entries of registries.
@@ -103,18 +107,18 @@ impl AuthFile {
         result
     }
 
-    /// The helper that keeps the secret of `key`.
-    fn helper(&self, key: &str) -> Option<String> {
-        let own = self.content.get("credHelpers").and_then(|all| all.get(key));
-        let name = own.or_else(|| self.content.get("credsStore"))?.as_str()?;
-        // The name becomes part of a program's name and must not lead elsewhere.
-        let sane = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
-        (sane && !name.is_empty()).then(|| format!("docker-credential-{name}"))
+    /// The helper that keeps the secret of `host`, and the key that it knows it by.
+    fn helper(&self, host: &str) -> Result<Option<(Helper, String)>, Error> {
+        keeper(&self.content, host).map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &HelperError) -> Error {
+        Error::failed(format!("{}: {error}", self.path.display()))
     }
 
     fn write(&self) -> Result<(), Error> {
         let at = |error: io::Error| Error::io(self.path.display())(error);
-        let directory = self.path.parent().unwrap_or_else(|| Path::new("."));
+        let directory = self.directory();
         fs::create_dir_all(directory).map_err(at)?;
         let mode = fs::metadata(&self.path).map_or(0o600, |m| m.permissions().mode() & 0o777);
         let part = directory.join(format!(".config.json.{}", std::process::id()));
@@ -138,22 +142,4 @@ impl AuthFile {
             at(error)
         })
     }
-}
-
-/// Runs a helper; what it is told goes to its standard input.
-fn run(program: &str, action: &str, input: &str) -> Result<(), Error> {
-    let failed = |why: String| Error::failed(format!("{program} {action}: {why}"));
-    let child = Command::new(program)
-        .arg(action)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    let mut child = child.map_err(|error| failed(error.to_string()))?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A helper may end without reading; its status tells.
-        let _ = stdin.write_all(input.as_bytes());
-    }
-    let status = child.wait().map_err(|error| failed(error.to_string()))?;
-    if status.success() { Ok(()) } else { Err(failed(status.to_string())) }
 }

@@ -1,6 +1,7 @@
 //! `login`: passwords for registries, kept where docker and podman read them.
 //!
 //! A password comes from a terminal without echo or from standard input, never from an argument.
+//! While it is typed, a signal that ends or stops the program first gives the terminal its echo back.
 //! It is tried before it is kept. It goes to the registry, and to the credential helper or the file
 //! that docker's `config.json` says; it is in no message and no log.
 
@@ -10,7 +11,8 @@ use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 
 use rustix::fs::MemfdFlags;
-use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use rustix::process::Signal;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use serde_json::json;
 
 use super::auth_file::AuthFile;
@@ -21,6 +23,16 @@ use crate::cli::error::Error;
 use crate::cli::images::pull::source_options;
 use crate::source::registry::Registry;
 use crate::source::{Options, Secret};
+use crate::sys::signal::{Blocked, Received};
+
+/// What ends or stops a program that asks for a password.
+const SIGNALS: [i32; 5] = [
+    Signal::INT.as_raw(),
+    Signal::TERM.as_raw(),
+    Signal::HUP.as_raw(),
+    Signal::QUIT.as_raw(),
+    Signal::TSTP.as_raw(),
+];
 
 /// The longest password that is read from standard input, in bytes. Tokens are long.
 const LIMIT: u64 = 1 << 20;
@@ -28,10 +40,11 @@ const LIMIT: u64 = 1 << 20;
 /// `shale login`
 pub fn login(context: &mut Context, args: &Login) -> Result<(), Error> {
     let host = host(&args.registry);
-    let (user, password) = credentials(args)?;
     let options = source_options(&args.connection);
-    check(host, &user, &password, &options)?;
     let mut file = AuthFile::open(config_path(&options)?)?;
+    file.prepare(host)?;
+    let (user, password) = credentials(args)?;
+    check(host, &user, &password, &options)?;
     let place = file.set(host, &user, &password)?;
     if let Some(path) = place {
         context.out.message(&format!(
@@ -89,11 +102,38 @@ fn ask_hidden(question: &str) -> Result<String, Error> {
     let shown = tcgetattr(&terminal).map_err(fail)?;
     let mut hidden = shown.clone();
     hidden.local_modes.remove(LocalModes::ECHO);
+    let signals = Blocked::new(&SIGNALS).map_err(Error::io("signals"))?;
+    {
+        let (shown, hidden) = (shown.clone(), hidden.clone());
+        std::thread::spawn(move || keep_terminal(signals, &shown, &hidden));
+    }
     tcsetattr(&terminal, OptionalActions::Flush, &hidden).map_err(fail)?;
     let answer = ask(question);
     tcsetattr(&terminal, OptionalActions::Flush, &shown).map_err(fail)?;
+    signals.release().map_err(Error::io("signals"))?;
     let _ = io::stderr().write_all(b"\n");
     answer
+}
+
+/// Takes the signals that end or stop the program, and lets them have their effect once the terminal
+/// shows again what is typed. Runs until the program ends.
+fn keep_terminal(mut signals: Blocked, shown: &Termios, hidden: &Termios) {
+    // Nothing here can be told to anybody: what fails leaves the terminal as it is.
+    while let Ok(Received { signal, .. }) = signals.wait() {
+        let _ = tcsetattr(io::stdin(), OptionalActions::Flush, shown);
+        let stops = signal == Signal::TSTP.as_raw();
+        // A thread that waits for TSTP would take it again: it stops by another.
+        let signal = if stops { Some(Signal::STOP) } else { Signal::from_named_raw(signal) };
+        let released = signals.release();
+        if let Some(signal) = signal {
+            let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
+        }
+        match (stops, released, Blocked::new(&SIGNALS)) {
+            (true, Ok(()), Ok(blocked)) => signals = blocked,
+            _ => return,
+        }
+        let _ = tcsetattr(io::stdin(), OptionalActions::Flush, hidden);
+    }
 }
 
 /// Asks the registry whether it takes the password. The credentials that are looked up are those of

@@ -2,9 +2,10 @@
 //!
 //! Nothing is sent before a registry asks for it. What it then gets depends on where it sends us
 //! (CVE-2019-10214, CVE-2026-33540, CVE-2026-48978): a token server must be reached over https and
-//! must not be a private address, unless it is the registry itself, host and port. Tokens are kept
-//! for as long as they are valid and renewed before; a registry that forgets one earlier is asked
-//! again once. Credentials are looked up anew for each token, so a long pull may outlive them.
+//! be at a public address, unless it is the registry itself, host and port. No credential leaves this
+//! machine without TLS unless the user says so. Tokens are kept for as long as they are valid and
+//! renewed before; a registry that forgets one earlier is asked again once. Credentials are looked up
+//! anew for each token, so a long pull may outlive them.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,14 +13,15 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use serde::Deserialize;
+use serde_json::Value;
 
+use super::address::Reach;
 use super::challenge::{Challenge, parse_challenges};
 use super::credentials::{self, Credential};
 use super::error::beginning;
 use super::http::{Answer, Ask};
 use super::url::{Origin, Url, percent};
-use super::verdict::status;
+use super::verdict::{instead, status};
 use super::{RegistryError, Secret};
 use crate::oci::{escaped, parse_object};
 use crate::source::{Clock, Options};
@@ -82,6 +84,10 @@ pub(super) struct Party<'a> {
     pub(super) repository: &'a str,
     /// `repository:NAME:pull`, ...
     pub(super) scope: &'a str,
+    /// Credentials may be sent over http.
+    pub(super) plain_credentials: bool,
+    /// Where its token servers may be.
+    pub(super) reach: Reach,
     pub(super) options: &'a Options,
     /// Sends to a token server.
     pub(super) send: &'a dyn Fn(&Url, &Ask) -> Result<Answer, RegistryError>,
@@ -112,7 +118,7 @@ impl Auth {
     ) -> Result<Option<Secret>, RegistryError> {
         let challenges: Vec<Challenge> =
             challenges.iter().flat_map(|value| parse_challenges(value)).collect();
-        let (way, scope) = choose(party.origin, &challenges)?;
+        let (way, scope) = choose(party, &challenges)?;
         {
             let mut state = self.state();
             state.way = way.clone();
@@ -162,9 +168,20 @@ fn bearer_header(token: &Secret) -> Secret {
     Secret::new(format!("Bearer {}", token.expose()))
 }
 
+impl Party<'_> {
+    /// The credential for the registry, which is about to be sent to `to`.
+    fn credential(&self, to: &Origin) -> Result<Option<Credential>, RegistryError> {
+        let found = credentials::find(self.options, self.host, self.repository)?;
+        let clear = !to.secure && !to.is_loopback();
+        if found.is_some() && clear && !self.plain_credentials {
+            return Err(RegistryError::PlainCredentials { to: to.to_string() });
+        }
+        Ok(found)
+    }
+}
+
 fn basic(party: &Party<'_>) -> Result<Option<Secret>, RegistryError> {
-    let found = credentials::find(party.options, party.host, party.repository)?;
-    Ok(match found {
+    Ok(match party.credential(party.origin)? {
         Some(Credential::Password { user, password }) => Some(basic_header(&user, &password)),
         Some(Credential::Bearer(token)) => Some(bearer_header(&token)),
         Some(Credential::Identity(_)) | None => None,
@@ -178,12 +195,13 @@ fn basic_header(user: &str, password: &Secret) -> Secret {
 
 /// The first Bearer challenge that may be followed and the scope that it wants, or else Basic.
 fn choose(
-    origin: &Origin,
+    party: &Party<'_>,
     challenges: &[Challenge],
 ) -> Result<(Way, Option<String>), RegistryError> {
+    let origin = party.origin;
     let mut refused = None;
     for challenge in challenges.iter().filter(|challenge| challenge.scheme == "bearer") {
-        match Bearer::check(origin, challenge) {
+        match Bearer::check(party, challenge) {
             Ok(bearer) => {
                 let scope = challenge.parameter("scope").filter(|scope| !scope.is_empty());
                 return Ok((Way::Bearer(bearer), scope.map(str::to_owned)));
@@ -206,39 +224,39 @@ fn choose(
     }))
 }
 
-/// Why a realm is not asked, if it is not.
-pub(super) fn realm_refusal(registry: &Origin, realm: &Origin) -> Option<&'static str> {
+/// Why a realm is not asked, if that can be told before its name is looked up.
+fn realm_refusal(party: &Party<'_>, realm: &Origin) -> Option<String> {
+    let registry = party.origin;
     if realm == registry {
         return None;
     }
     if !realm.secure {
-        return Some("it is not https");
+        return Some("it is not https".to_owned());
     }
-    let same_place = realm.host == registry.host && realm.port == registry.port;
-    if realm.is_private() && !same_place {
-        return Some("it is a private address and not the registry itself");
+    if realm.host == registry.host && realm.port == registry.port {
+        return None;
     }
-    None
+    realm.refusal(party.reach)
 }
 
 impl Bearer {
-    fn check(registry: &Origin, challenge: &Challenge) -> Result<Self, RegistryError> {
+    fn check(party: &Party<'_>, challenge: &Challenge) -> Result<Self, RegistryError> {
         let text = challenge.parameter("realm").unwrap_or_default();
         let refused = |realm: String, reason| RegistryError::Realm {
-            registry: registry.to_string(),
+            registry: party.origin.to_string(),
             realm,
             reason,
         };
-        let realm = Url::parse(text).map_err(|_| refused(beginning(text), "it is not a URL"))?;
-        if let Some(reason) = realm_refusal(registry, realm.origin()) {
+        let realm =
+            Url::parse(text).map_err(|_| refused(beginning(text), "it is not a URL".to_owned()))?;
+        if let Some(reason) = realm_refusal(party, realm.origin()) {
             return Err(refused(realm.to_string(), reason));
         }
         Ok(Self { realm, service: challenge.parameter("service").map(str::to_owned) })
     }
 
     fn fetch(&self, party: &Party<'_>, scope: &str) -> Result<Token, RegistryError> {
-        let found = credentials::find(party.options, party.host, party.repository)?;
-        let (url, ask, with) = match found {
+        let (url, ask, with) = match party.credential(self.realm.origin())? {
             Some(Credential::Bearer(value)) => {
                 let expires = party.options.clock.now() + Duration::from_secs(DEFAULT_LIFE);
                 return Ok(Token { value, expires });
@@ -252,11 +270,22 @@ impl Bearer {
             }
             None => (self.question(scope), Ask::default(), "to give an anonymous token"),
         };
-        let mut answer = (party.send)(&url, &ask)?;
         let realm = self.realm.to_string();
+        let mut answer = (party.send)(&url, &ask).map_err(|error| match error {
+            RegistryError::Address { reason, .. } => {
+                let registry = party.origin.to_string();
+                RegistryError::Realm { registry, realm: realm.clone(), reason }
+            }
+            error => error,
+        })?;
         match answer.status {
-            200 => Token::parse(&answer.read(TOKEN_BODY_LIMIT)?, party.options.clock.as_ref())
-                .map_err(|reason| RegistryError::Token { realm, reason }),
+            200 => {
+                let body = answer.read(TOKEN_BODY_LIMIT)?;
+                Token::parse(&body, party.options.clock.as_ref()).map_err(|reason| {
+                    let reason = instead(&answer, &body).unwrap_or(reason);
+                    RegistryError::Token { realm, reason }
+                })
+            }
             400 | 401 | 403 => Err(RegistryError::Unauthorized {
                 what: format!("{} {}", party.host, party.repository).trim_end().to_owned(),
                 message: format!("{realm} refused {with} (HTTP {})", answer.status),
@@ -289,32 +318,52 @@ impl Bearer {
     }
 }
 
-#[derive(Deserialize)]
-struct RawToken {
-    token: Option<String>,
-    access_token: Option<String>,
-    expires_in: Option<serde_json::Number>,
-}
-
 impl Token {
-    fn parse(body: &[u8], clock: &dyn Clock) -> Result<Self, &'static str> {
-        // What is wrong with the JSON is not said: serde quotes from it.
-        let raw: RawToken = parse_object(body).map_err(|_| "the answer is not a token in JSON")?;
-        let value = [raw.token, raw.access_token]
-            .into_iter()
-            .flatten()
-            .find(|token| !token.is_empty())
-            .ok_or("the answer has no token in it")?;
+    /// Field by field, to say what is wrong without quoting from it.
+    fn parse(body: &[u8], clock: &dyn Clock) -> Result<Self, String> {
+        let fields: serde_json::Map<String, Value> =
+            parse_object(body).map_err(|_| "the answer is not a token in JSON".to_owned())?;
+        let mut value = "";
+        for name in ["token", "access_token"] {
+            match fields.get(name) {
+                None | Some(Value::Null) => {}
+                Some(Value::String(text)) if value.is_empty() => value = text,
+                Some(Value::String(_)) => {}
+                Some(other) => return Err(format!("its {name:?} is {} and no text", kind(other))),
+            }
+        }
+        if value.is_empty() {
+            return Err("the answer has no token in it".to_owned());
+        }
         if value.len() > TOKEN_LIMIT {
-            return Err("the token is too long to be sent");
+            return Err("the token is too long to be sent".to_owned());
         }
         if !value.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err("the token has characters that no header may have");
+            return Err("the token has characters that no header may have".to_owned());
         }
-        let life = raw.expires_in.and_then(|number| number.as_f64()).unwrap_or(0.0);
+        let life = match fields.get("expires_in") {
+            None | Some(Value::Null) => 0.0,
+            Some(Value::Number(number)) => number.as_f64().unwrap_or(0.0),
+            // Docker and containerd refuse it too.
+            Some(other) => {
+                return Err(format!("its \"expires_in\" is {} and no number", kind(other)));
+            }
+        };
         let life = if life < 1.0 { Duration::from_secs(DEFAULT_LIFE) } else { whole(life) };
         let expires = clock.now() + life.saturating_sub(MARGIN.min(life / 2));
         Ok(Self { value: Secret::new(value), expires })
+    }
+}
+
+/// What kind of JSON value it is.
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
     }
 }
 

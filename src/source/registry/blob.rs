@@ -2,7 +2,9 @@
 //!
 //! The reader knows how many bytes it has handed out and asks for the rest. It hands out exactly
 //! `descriptor.size` bytes or an error; whether they are the right ones is for the store to check.
-//! A registry that ignores the range is read from its beginning and the known part thrown away.
+//! A registry that ignores the range is read from its beginning and the known part thrown away; one
+//! that gives less than the range at a time is asked for the next part, which is no failure. After a
+//! break the next host of the registry is asked before the one that broke.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -14,8 +16,12 @@ use super::http::{Answer, Ask, Body, broken};
 use super::range::ContentRange;
 use super::retry::Retry;
 use super::url::Url;
+use super::verdict::instead;
 use crate::oci::Digest;
 use crate::source::{Mismatch, SourceError};
+
+/// So many parts a blob may come in, and one more for each KiB of it.
+const PARTS: u64 = 1000;
 
 /// Where the bytes are asked for.
 pub(super) enum Route {
@@ -33,12 +39,20 @@ pub(super) struct BlobReader {
     size: u64,
     position: u64,
     body: Option<Body>,
+    /// Where the body ends.
+    body_end: u64,
+    /// How many bodies came to their end before the blob's.
+    parts: u64,
+    /// Which host or URL the body comes from, and those that broke, the latest last.
+    from: usize,
+    broken: Vec<usize>,
     retry: Retry,
     /// A registry that refuses ranges is not asked for one again.
     whole: bool,
     /// Anything came at all, so that a refused connection is an interruption.
     started: bool,
     url: String,
+    proxy: Option<String>,
 }
 
 impl BlobReader {
@@ -59,10 +73,15 @@ impl BlobReader {
             size,
             position: offset.min(size),
             body: None,
+            body_end: 0,
+            parts: 0,
+            from: 0,
+            broken: Vec::new(),
             retry,
             whole: false,
             started: false,
             url: String::new(),
+            proxy: None,
         };
         if reader.position < size {
             reader.connect()?;
@@ -73,7 +92,11 @@ impl BlobReader {
     /// Gets a body that begins at `position`, trying again as often as is allowed.
     fn connect(&mut self) -> Result<(), RegistryError> {
         loop {
-            match self.connect_once() {
+            let clock = Arc::clone(&self.client.options.clock);
+            let mut retry = self.retry;
+            let made = retry.within(clock.as_ref(), || self.connect_once());
+            self.retry = retry;
+            match made {
                 Ok(()) => {
                     self.started = true;
                     return Ok(());
@@ -95,9 +118,11 @@ impl BlobReader {
 
     fn connect_once(&mut self) -> Result<(), RegistryError> {
         let offset = if self.whole { 0 } else { self.position };
-        let mut answer = self.ask(offset)?;
+        let (mut answer, from) = self.ask(offset)?;
+        self.from = from;
         self.url = answer.url.to_string();
-        let begins_at = match answer.status {
+        self.proxy.clone_from(&answer.proxy);
+        let (begins_at, end) = match answer.status {
             206 if offset > 0 => self.check_part(&answer)?,
             200 => self.check_whole(&answer)?,
             416 if offset > 0 => {
@@ -114,26 +139,28 @@ impl BlobReader {
         let skipped = io::copy(&mut (&mut answer.body).take(skip), &mut io::sink());
         match skipped {
             Ok(count) if count == skip => {
-                self.body = Some(answer.body);
+                (self.body, self.body_end) = (Some(answer.body), end);
                 Ok(())
             }
-            Ok(count) => Err(self.cut_off(count)),
-            Err(error) => Err(self.transport(broken(&error))),
+            Ok(count) => Err(self.broke(Fault::CutOff { have: count, size: self.size })),
+            Err(error) => Err(self.broke(broken(&error))),
         }
     }
 
-    fn ask(&self, offset: u64) -> Result<Answer, RegistryError> {
+    fn ask(&self, offset: u64) -> Result<(Answer, usize), RegistryError> {
         match &self.route {
             Route::Registry(question) => {
                 let ask = Ask { offset, ..question.ask.clone() };
-                self.client.once(&Question { ask, ..question.clone() })
+                self.client.once(&Question { ask, ..question.clone() }, &self.broken)
             }
             Route::Foreign(urls) => {
                 let ask = Ask { offset, ..Ask::default() };
                 let mut last = None;
-                for url in urls {
+                let mut urls: Vec<_> = urls.iter().enumerate().collect();
+                urls.sort_by_key(|(number, _)| self.broken.iter().position(|b| b == number));
+                for (number, url) in urls {
                     match self.client.stranger(url, &ask) {
-                        Ok(answer) => return Ok(answer),
+                        Ok(answer) => return Ok((answer, number)),
                         Err(error) => last = Some(error),
                     }
                 }
@@ -145,14 +172,19 @@ impl BlobReader {
         }
     }
 
-    fn check_whole(&self, answer: &Answer) -> Result<u64, RegistryError> {
+    /// Where the bytes of a whole blob begin and end.
+    fn check_whole(&self, answer: &Answer) -> Result<(u64, u64), RegistryError> {
         match answer.length() {
-            Some(found) if found != self.size => Err(self.length(found)),
-            _ => Ok(0),
+            Some(found) if found != self.size => Err(match instead(answer, b"") {
+                Some(reason) => RegistryError::Body { url: self.url.clone(), reason },
+                None => self.length(found),
+            }),
+            _ => Ok((0, self.size)),
         }
     }
 
-    fn check_part(&self, answer: &Answer) -> Result<u64, RegistryError> {
+    /// The same of a part.
+    fn check_part(&self, answer: &Answer) -> Result<(u64, u64), RegistryError> {
         let header = answer.header("content-range").unwrap_or_default();
         let wrong = || RegistryError::Range {
             url: self.url.clone(),
@@ -168,7 +200,7 @@ impl BlobReader {
                     && last < self.size
                     && answer.length().is_none_or(|length| length == last - first + 1) =>
             {
-                Ok(first)
+                Ok((first, last + 1))
             }
             _ => Err(wrong()),
         }
@@ -188,49 +220,61 @@ impl BlobReader {
         Box::new(Mismatch::Size { place, digest, expected, found }).into()
     }
 
-    fn cut_off(&self, have: u64) -> RegistryError {
-        self.transport(Fault::CutOff { have, size: self.size })
-    }
-
-    fn transport(&self, fault: Fault) -> RegistryError {
-        RegistryError::Transport { url: self.url.clone(), fault }
+    fn broke(&self, fault: Fault) -> RegistryError {
+        RegistryError::Transport { url: self.url.clone(), proxy: self.proxy.clone(), fault }
     }
 
     fn next(&mut self, buffer: &mut [u8]) -> Result<usize, RegistryError> {
+        let clock = Arc::clone(&self.client.options.clock);
         loop {
-            let left = self.size - self.position;
             let Some(body) = &mut self.body else {
-                if left == 0 {
+                if self.position == self.size {
                     return Ok(0);
                 }
                 self.connect()?;
                 continue;
             };
+            let left = self.body_end - self.position;
             if left == 0 {
-                return self.end();
+                self.end_body()?;
+                continue;
             }
             let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            let error = match body.read(&mut buffer[..most]) {
+            let read = self.retry.within(clock.as_ref(), || body.read(&mut buffer[..most]));
+            let fault = match read {
                 Ok(count) if count > 0 => {
                     self.position += count as u64;
+                    self.retry.progress(clock.as_ref(), self.position);
                     return Ok(count);
                 }
-                Ok(_) => self.cut_off(self.position),
+                Ok(_) => Fault::CutOff { have: self.position, size: self.size },
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => self.transport(broken(&error)),
+                Err(error) => broken(&error),
             };
             self.body = None;
-            self.failed(error)?;
+            self.broken.retain(|number| *number != self.from);
+            self.broken.push(self.from);
+            self.failed(self.broke(fault))?;
         }
     }
 
-    /// All is here: looks whether the body ends too, which also gives the connection back.
-    fn end(&mut self) -> Result<usize, RegistryError> {
-        match self.body.take().map(|mut body| body.read(&mut [0])) {
-            Some(Ok(1..)) => Err(self.length(self.size + 1)),
-            // All bytes came; how the connection ends does not matter.
-            _ => Ok(0),
+    /// All of a body is here: looks whether it ends too, which also gives the connection back.
+    fn end_body(&mut self) -> Result<(), RegistryError> {
+        let clock = Arc::clone(&self.client.options.clock);
+        let body = self.body.take();
+        let more = body.map(|mut body| self.retry.within(clock.as_ref(), || body.read(&mut [0])));
+        // All bytes came; how the connection ends does not matter, as long as nothing follows.
+        if let Some(Ok(1..)) = more {
+            return Err(self.length(self.body_end + 1));
         }
+        if self.position < self.size {
+            self.parts += 1;
+            if self.parts > PARTS + self.size / 1024 {
+                let reason = format!("it comes in more than {} parts", self.parts - 1);
+                return Err(RegistryError::Body { url: self.url.clone(), reason });
+            }
+        }
+        Ok(())
     }
 }
 

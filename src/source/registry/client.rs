@@ -7,6 +7,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use super::address::Reach;
 use super::auth::{Auth, Party};
 use super::error::Fault;
 use super::hosts::{HUB, Host, hosts};
@@ -56,8 +57,14 @@ struct Endpoint {
     secure: OnceLock<bool>,
     /// For the endpoint's own origin.
     own: Http,
-    /// For where redirects and token servers lead.
+    /// Where it may redirect us to.
+    reach: Reach,
+    /// For there.
     others: Http,
+    /// Where its token servers may be.
+    token_reach: Reach,
+    /// For them.
+    tokens: Http,
     auth: Auth,
     /// A mirror that could not be reached is not tried again.
     dead: AtomicBool,
@@ -67,18 +74,25 @@ impl Client {
     pub(super) fn new(registry: &str, options: &Options) -> Result<Self, RegistryError> {
         let options = Arc::new(options.clone());
         let system = Arc::new(SystemRoots::default());
-        let http = |trust| Http::new(trust, Arc::clone(&system), Arc::clone(&options));
+        let http =
+            |trust, reach| Http::new(trust, reach, Arc::clone(&system), Arc::clone(&options));
         let endpoints = hosts(registry, &options)?.into_iter().map(|host| {
             let secure = OnceLock::new();
             if !host.assumed {
                 let _ = secure.set(host.origin.secure);
             }
-            let (own, others) = (http(host.trust.clone()), http(host.trust.for_others()));
+            let here = if host.origin.is_loopback() { Reach::Here } else { Reach::Named };
+            let own = http(host.trust.clone(), here);
+            let reach = host.origin.reach(host.private);
+            let others = http(host.trust.for_others(), reach);
+            // Token servers get credentials: only the user can say that a private one is meant.
+            let token_reach = if host.private { Reach::Neighbours } else { Reach::Public };
+            let tokens = http(host.trust.for_others(), token_reach);
             let (auth, dead) = (Auth::default(), AtomicBool::new(false));
-            Endpoint { host, secure, own, others, auth, dead }
+            Endpoint { host, secure, own, reach, others, token_reach, tokens, auth, dead }
         });
         let endpoints = endpoints.collect();
-        let strangers = http(super::trust::Trust::default());
+        let strangers = http(super::trust::Trust::default(), Reach::Public);
         Ok(Self { registry: registry.to_owned(), endpoints, strangers, options })
     }
 
@@ -94,26 +108,33 @@ impl Client {
         limit: u64,
     ) -> Result<(Answer, Vec<u8>), RegistryError> {
         insist(self.options.clock.as_ref(), || {
-            let mut answer = self.once(question)?;
+            let (mut answer, _) = self.once(question, &[])?;
             let bytes = if question.ask.head { Vec::new() } else { answer.read(limit)? };
             Ok((answer, bytes))
         })
     }
 
-    /// Asks each host that may be asked, until one has an answer.
-    pub(super) fn once(&self, question: &Question) -> Result<Answer, RegistryError> {
-        let able = |endpoint: &&Endpoint| {
+    /// Asks each host that may be asked, until one has an answer; says which. Those of `broken` are
+    /// asked after the others, in that order.
+    pub(super) fn once(
+        &self,
+        question: &Question,
+        broken: &[usize],
+    ) -> Result<(Answer, usize), RegistryError> {
+        let able = |(_, endpoint): &(usize, &Endpoint)| {
             let host = &endpoint.host;
             (if question.resolve { host.resolve } else { host.pull })
                 && !endpoint.dead.load(Ordering::Relaxed)
         };
         let mut last = None;
-        for endpoint in self.endpoints.iter().filter(able) {
+        let mut able: Vec<_> = self.endpoints.iter().enumerate().filter(able).collect();
+        able.sort_by_key(|(number, _)| broken.iter().position(|b| b == number).map(|at| at + 1));
+        for (number, endpoint) in able {
             if let Some(error) = last.take() {
                 log::warn!("{error}; asking {}", endpoint.origin());
             }
             match endpoint.ask(question, self) {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => return Ok((answer, number)),
                 Err(error) => {
                     let unreachable = matches!(error, RegistryError::Transport { .. });
                     endpoint.dead.store(unreachable && endpoint.host.mirror, Ordering::Relaxed);
@@ -138,10 +159,14 @@ impl Client {
         if !url.origin().secure {
             return Err(refuse("foreign layers are fetched over https only"));
         }
-        if url.origin().is_private() {
-            return Err(refuse("it is a private address"));
+        if let Some(reason) = url.origin().refusal(Reach::Public) {
+            return Err(refuse(&reason));
         }
-        plain(&self.strangers, url, ask, &self.options)
+        let send = |url: &Url, ask: &Ask| self.strangers.send(url, ask);
+        plain(&send, Reach::Public, url, ask, &self.options).map_err(|error| match error {
+            RegistryError::Address { reason, .. } => refuse(&reason),
+            error => error,
+        })
     }
 }
 
@@ -165,6 +190,8 @@ impl Endpoint {
             host: self.credential_host(client, &authority),
             repository: &question.repository,
             scope: &question.scope,
+            plain_credentials: self.host.plain_credentials,
+            reach: self.token_reach,
             options: &client.options,
             send: &send,
         };
@@ -239,7 +266,8 @@ impl Endpoint {
         let url = if self.host.mirror { url.with_query("ns", client.registry()) } else { url };
         let headers = self.host.headers.clone();
         let ask = Ask { authorization, headers, ..question.ask.clone() };
-        follow(origin, url, ask, &client.options, &|url, ask| self.send(url, ask))
+        let send = |url: &Url, ask: &Ask| self.send(url, ask, &self.others);
+        follow(origin, self.reach, url, ask, &client.options, &send)
     }
 
     /// Asks a token server. A form holds a refresh token, so it is sent once and nowhere else.
@@ -250,29 +278,33 @@ impl Endpoint {
         options: &Options,
     ) -> Result<Answer, RegistryError> {
         if ask.form.is_some() {
-            return self.send(url, ask);
+            return self.send(url, ask, &self.tokens);
         }
-        let send = |url: &Url, ask: &Ask| self.send(url, ask);
-        follow(url.origin(), url.clone(), ask.clone(), options, &send)
+        // Where it redirects to gets no credentials, and is no token server of the registry's choice.
+        let send = |to: &Url, ask: &Ask| {
+            let named = to.origin() == url.origin();
+            self.send(to, ask, if named { &self.tokens } else { &self.others })
+        };
+        follow(url.origin(), self.reach, url.clone(), ask.clone(), options, &send)
     }
 
-    /// One request, with the endpoint's own trust or with that for others.
-    fn send(&self, url: &Url, ask: &Ask) -> Result<Answer, RegistryError> {
+    /// One request, by way of the endpoint's own connections or those for others.
+    fn send(&self, url: &Url, ask: &Ask, others: &Http) -> Result<Answer, RegistryError> {
         let Origin { host, port, .. } = &self.host.origin;
         let own = (&url.origin().host, url.origin().port) == (host, *port);
-        if own { self.own.send(url, ask) } else { self.others.send(url, ask) }
+        if own { self.own.send(url, ask) } else { others.send(url, ask) }
     }
 }
 
 /// Asks somebody who is no registry, without credentials.
 pub(super) fn plain(
-    http: &Http,
+    send: &dyn Fn(&Url, &Ask) -> Result<Answer, RegistryError>,
+    reach: Reach,
     url: &Url,
     ask: &Ask,
     options: &Options,
 ) -> Result<Answer, RegistryError> {
-    let send = |url: &Url, ask: &Ask| http.send(url, ask);
-    let answer = follow(url.origin(), url.clone(), ask.clone(), options, &send)?;
+    let answer = follow(url.origin(), reach, url.clone(), ask.clone(), options, send)?;
     judge(answer, &url.to_string(), options)
 }
 

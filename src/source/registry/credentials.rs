@@ -1,28 +1,33 @@
 //! Whose credentials to use: what `docker login` and `podman login` left behind.
 //!
-//! The files of [`Options::auth_files`] are asked in their order, each for the most special key
-//! that fits: `HOST/NAMESPACE/REPOSITORY`, then its parents, then `HOST`
-//! (containers-auth.json(5)). In a file a `credHelpers` entry for the host comes before `auths`,
-//! and `credsStore` after nothing was found there. No entry anywhere means anonymous.
+//! The files of [`Options::auth_files`] are asked in their order. In a file a `credHelpers` entry for
+//! the host decides; then `credsStore` is asked, as docker does it, and what that does not know is
+//! looked for in `auths`, under the most special key that fits: `HOST/NAMESPACE/REPOSITORY`, then its
+//! parents, then `HOST` (containers-auth.json(5)). No entry anywhere means anonymous. A file that is
+//! out of reach is none, with a warning: `HOME` may be anything.
 //!
 //! A credential is looked up for the host that is talked to, so a mirror gets its own or none.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::PoisonError;
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
-use super::{RegistryError, helper};
+use super::RegistryError;
+use super::helper::{Helper, HelperError};
 use crate::source::{Options, Secret};
 
 /// The largest credential file that is read.
 const FILE_LIMIT: u64 = 4 * 1024 * 1024;
 
 /// Docker Hub under the key that docker uses for it.
-const HUB_KEY: &str = "https://index.docker.io/v1/";
+pub const HUB_KEY: &str = "https://index.docker.io/v1/";
 
 /// What proves who we are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,15 +45,16 @@ pub enum Credential {
     Bearer(Secret),
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct File {
+    /// All of it.
+    config: Map<String, Value>,
+    auths: HashMap<String, Option<Entry>>,
+}
+
+#[derive(Deserialize)]
+struct Raw {
     #[serde(default, deserialize_with = "crate::oci::null_as_default")]
     auths: HashMap<String, Option<Entry>>,
-    #[serde(default, deserialize_with = "crate::oci::null_as_default")]
-    cred_helpers: HashMap<String, String>,
-    #[serde(default, deserialize_with = "crate::oci::null_as_default")]
-    creds_store: String,
 }
 
 #[derive(Deserialize, Default)]
@@ -77,7 +83,7 @@ pub(super) fn find(
     repository: &str,
 ) -> Result<Option<Credential>, RegistryError> {
     for path in &options.auth_files {
-        let Some(file) = File::read(path)? else { continue };
+        let Some(file) = File::read(path, options)? else { continue };
         if let Some(found) = file.find(path, host, repository)? {
             log::debug!("credentials for {host} from {}", path.display());
             return Ok(Some(found));
@@ -90,23 +96,74 @@ fn bad(path: &Path, reason: impl ToString) -> RegistryError {
     RegistryError::Config { path: path.to_owned(), reason: reason.to_string() }
 }
 
+/// The key under which a registry's credentials are kept.
+pub fn key(host: &str) -> &str {
+    if normal(host) == "docker.io" { HUB_KEY } else { host }
+}
+
+/// Whether a key of a credential file is for all of the registry `host`.
+pub fn is_for(key: &str, host: &str) -> bool {
+    normal(key) == normal(host)
+}
+
+/// The helper that keeps the credentials of `host` according to docker's `config.json`, and the key
+/// that it knows them by; `None` when they are in the file itself.
+///
+/// # Errors
+/// When the file names a helper in a way that none can be called.
+pub fn keeper(
+    config: &Map<String, Value>,
+    host: &str,
+) -> Result<Option<(Helper, String)>, HelperError> {
+    let (name, key) = match (own_helper(config, host), config.get("credsStore")) {
+        (Some((key, name)), _) => (name, key.clone()),
+        (None, Some(name)) => (name, key(host).to_owned()),
+        (None, None) => return Ok(None),
+    };
+    match name {
+        Value::Null => Ok(None),
+        Value::String(name) if name.is_empty() => Ok(None),
+        Value::String(name) => Ok(Some((Helper::new(name)?, key))),
+        other => Err(HelperError::Name(other.to_string())),
+    }
+}
+
+/// The entry of `credHelpers` for `host`.
+fn own_helper<'a>(config: &'a Map<String, Value>, host: &str) -> Option<(&'a String, &'a Value)> {
+    let helpers = config.get("credHelpers")?.as_object()?;
+    helpers.iter().find(|(key, _)| is_for(key, host))
+}
+
 impl File {
-    fn read(path: &Path) -> Result<Option<Self>, RegistryError> {
-        match std::fs::metadata(path) {
-            Ok(metadata) if metadata.len() > FILE_LIMIT => Err(bad(path, "too large")),
-            Ok(metadata) if !metadata.is_file() => Ok(None),
-            Ok(_) => {
-                let bytes = std::fs::read(path).map_err(|error| bad(path, error))?;
-                // serde_json's messages quote at most a wrong value's type or a short text, and the
-                // fields that hold secrets are texts, so of an error only the place is shown.
-                let place = |error: serde_json::Error| {
-                    format!("not JSON as docker writes it, line {}", error.line())
-                };
-                serde_json::from_slice(&bytes).map(Some).map_err(|error| bad(path, place(error)))
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(bad(path, error)),
-        }
+    fn read(path: &Path, options: &Options) -> Result<Option<Self>, RegistryError> {
+        let read = std::fs::metadata(path).and_then(|metadata| match metadata.len() {
+            _ if !metadata.is_file() => Ok(None),
+            FILE_LIMIT.. => Err(std::io::ErrorKind::FileTooLarge.into()),
+            _ => std::fs::read(path).map(Some),
+        });
+        let bytes = match read {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Ok(None),
+            Err(error) => match error.kind() {
+                ErrorKind::NotFound => return Ok(None),
+                ErrorKind::NotADirectory | ErrorKind::PermissionDenied => {
+                    let mut warned = options.warned.lock().unwrap_or_else(PoisonError::into_inner);
+                    if warned.insert(path.to_owned()) {
+                        log::warn!("{}: {error}; no credentials from there", path.display());
+                    }
+                    return Ok(None);
+                }
+                _ => return Err(bad(path, error)),
+            },
+        };
+        // serde_json's messages quote at most a wrong value's type or a short text, and the fields
+        // that hold secrets are texts, so of an error only the place is shown.
+        let place = |error: serde_json::Error| {
+            bad(path, format!("not JSON as docker writes it, line {}", error.line()))
+        };
+        let config: Map<String, Value> = serde_json::from_slice(&bytes).map_err(place)?;
+        let Raw { auths } = serde_json::from_slice(&bytes).map_err(place)?;
+        Ok(Some(Self { config, auths }))
     }
 
     fn find(
@@ -115,9 +172,28 @@ impl File {
         host: &str,
         repository: &str,
     ) -> Result<Option<Credential>, RegistryError> {
-        let helper = self.cred_helpers.iter().find(|(key, _)| normal(key) == normal(host));
-        if let Some((key, program)) = helper {
-            return Ok(helper::get(program, key));
+        self.find_with(path, host, repository, Helper::get)
+    }
+
+    /// The same with what asks a helper given, for tests.
+    fn find_with(
+        &self,
+        path: &Path,
+        host: &str,
+        repository: &str,
+        get: impl Fn(&Helper, &str) -> Result<Option<Credential>, HelperError>,
+    ) -> Result<Option<Credential>, RegistryError> {
+        let found = keeper(&self.config, host).and_then(|keeper| match keeper {
+            Some((helper, key)) => get(&helper, &key),
+            None => Ok(None),
+        });
+        // A helper that does not work knows nothing, as in docker.
+        let found = found.unwrap_or_else(|error| {
+            log::warn!("{}: {error}", path.display());
+            None
+        });
+        if found.is_some() || own_helper(&self.config, host).is_some() {
+            return Ok(found);
         }
         for wanted in keys(host, repository) {
             let fits = |(key, _): &(&String, &Option<Entry>)| normal(key) == wanted;
@@ -126,11 +202,7 @@ impl File {
                 return Ok(Some(found));
             }
         }
-        if self.creds_store.is_empty() {
-            return Ok(None);
-        }
-        let server = if normal(host) == "docker.io" { HUB_KEY } else { host };
-        Ok(helper::get(&self.creds_store, server))
+        Ok(None)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::retry::{PROGRESS_TIME, STEADY_BYTES};
 use super::url::UrlError;
 use crate::oci::escaped;
 use crate::source::error::Mismatch;
@@ -31,10 +32,12 @@ pub enum RegistryError {
         reason: String,
     },
     /// No connection, or it broke.
-    #[error("{url}: {fault}")]
+    #[error("{url}: {}{fault}", through(proxy.as_deref()))]
     Transport {
         /// What was asked, without its query.
         url: String,
+        /// Host and port of the proxy that it went through.
+        proxy: Option<String>,
         /// How it failed.
         fault: Fault,
     },
@@ -80,6 +83,20 @@ pub enum RegistryError {
         /// What was asked for.
         what: String,
     },
+    /// A host whose addresses are not connected to.
+    #[error("{url}: not asked: {reason}")]
+    Address {
+        /// What was to be asked, without its query.
+        url: String,
+        /// Why not.
+        reason: String,
+    },
+    /// Credentials that would go to another machine without TLS.
+    #[error("{to}: asks for credentials, and over http anybody on the way could read them")]
+    PlainCredentials {
+        /// Who asks.
+        to: String,
+    },
     /// A redirect that is not followed.
     #[error("{from}: the redirect to {to} is not followed: {reason}")]
     Redirect {
@@ -98,7 +115,7 @@ pub enum RegistryError {
         /// It, without its query.
         realm: String,
         /// Why not.
-        reason: &'static str,
+        reason: String,
     },
     /// A token server's answer that is no token.
     #[error("{realm}: {reason}")]
@@ -106,7 +123,7 @@ pub enum RegistryError {
         /// Who was asked, without its query.
         realm: String,
         /// What is wrong.
-        reason: &'static str,
+        reason: String,
     },
     /// A 401 without a challenge that can be answered.
     #[error("{registry}: asks for authentication in no way that is known here ({schemes})")]
@@ -195,6 +212,11 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// What a connection is ended for that brings too little.
+    pub(super) fn stalled() -> Self {
+        Self::Stalled { least: STEADY_BYTES, seconds: PROGRESS_TIME.as_secs() }
+    }
+
     /// Whether another try may go better.
     pub(super) fn is_passing(&self) -> bool {
         match self {
@@ -204,6 +226,10 @@ impl Fault {
             }
         }
     }
+}
+
+fn through(proxy: Option<&str>) -> String {
+    proxy.map(|proxy| format!("through the proxy {proxy}: ")).unwrap_or_default()
 }
 
 fn answer(status: u16, message: &str) -> String {
@@ -239,6 +265,12 @@ impl RegistryError {
             Self::Storage { .. } => true,
             _ => false,
         }
+    }
+
+    /// Whether somebody kept us waiting.
+    pub(super) fn is_stall(&self) -> bool {
+        let stalls = |fault: &Fault| matches!(fault, Fault::TimedOut(_) | Fault::Stalled { .. });
+        matches!(self, Self::Transport { fault, .. } if stalls(fault))
     }
 
     /// What the registry asks us to wait.

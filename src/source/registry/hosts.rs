@@ -9,12 +9,16 @@
 //!   client = [["client.cert", "client.key"]]
 //!   skip_verify = false
 //!   override_path = false                  # true: no /v2 is added to the path
+//!   private_network = false                # true: it may send us to private addresses
+//!   plain_http_credentials = false         # true: it gets credentials over http too
 //!   [host."https://mirror.example".header]
 //!     x-key = "value"
 //! ```
 //!
 //! Unlike containerd, a file that cannot be read is an error and not as if it were not there: the
-//! user meant something with it. `dial_timeout` and `push` have no effect.
+//! user meant something with it. `dial_timeout` and `push` have no effect. The last two keys are
+//! Shale's own: a host that is named by an address is trusted with its neighbours anyway, but a name
+//! may stand for any address.
 
 use std::fs;
 use std::io;
@@ -49,6 +53,10 @@ pub(super) struct Host {
     pub(super) pull: bool,
     /// May be asked what a tag stands for.
     pub(super) resolve: bool,
+    /// Is in a private network, as the user says, and may send us around in it.
+    pub(super) private: bool,
+    /// Gets credentials over http too, whatever machine it is.
+    pub(super) plain_credentials: bool,
     pub(super) trust: Trust,
     pub(super) headers: Vec<(String, Secret)>,
 }
@@ -62,6 +70,10 @@ struct Section {
     skip_verify: bool,
     #[serde(default)]
     override_path: bool,
+    #[serde(default)]
+    private_network: bool,
+    #[serde(default)]
+    plain_http_credentials: bool,
     #[serde(default)]
     header: Table,
 }
@@ -100,6 +112,8 @@ fn itself(registry: &str, options: &Options) -> Result<Host, RegistryError> {
         mirror: false,
         pull: true,
         resolve: true,
+        private: false,
+        plain_credentials: options.plain_credentials,
         trust: Trust::default(),
         headers: Vec::new(),
     })
@@ -221,7 +235,9 @@ impl Section {
                 headers.push((name.clone(), Secret::new(value)));
             }
         }
-        Ok(Host { pull, resolve, trust, headers, ..host })
+        let private = self.private_network;
+        let plain_credentials = host.plain_credentials || self.plain_http_credentials;
+        Ok(Host { pull, resolve, private, plain_credentials, trust, headers, ..host })
     }
 }
 

@@ -1,10 +1,11 @@
 //! One HTTP request and its answer: no redirect, no authentication, no second try.
 //!
 //! Everything of the HTTP client that must be set is set here: time-outs (it has none), roots (see
-//! [`Trust`]), no redirects of its own, statuses as answers, no decoding of bodies, one proxy for
-//! each scheme. The bodies come as [`Body`], which also notices a server that sends a byte now and
-//! then: a silence ends by the socket's time-out, a trickle by being less than [`STEADY_BYTES`] in
-//! [`PROGRESS_TIME`] of waiting.
+//! [`Trust`]), which addresses it may connect to (see [`Reach`]), no redirects of its own, statuses as
+//! answers, no decoding of bodies, one proxy for each scheme. The bodies come as [`Body`], which also
+//! notices a server that sends a byte now and then: a silence ends by the socket's time-out, a
+//! trickle by being less than [`STEADY_BYTES`] in [`PROGRESS_TIME`] of waiting, whether what trickles
+//! is the body or what is around it.
 
 use std::io::{self, Read};
 use std::sync::{Arc, OnceLock};
@@ -13,7 +14,11 @@ use std::time::Duration;
 use ureq::http::{HeaderMap, Method, Request};
 use ureq::{Agent, BodyReader, Error, Timeout};
 
+use super::address::Reach;
+use super::connection::Connect;
 use super::error::Fault;
+use super::patience;
+use super::resolver::{Forbidden, Judge};
 use super::retry::{PROGRESS_TIME, STEADY_BYTES};
 use super::trust::{SystemRoots, Trust};
 use super::url::Url;
@@ -44,6 +49,8 @@ pub(super) struct Ask {
 /// What came.
 pub(super) struct Answer {
     pub(super) url: Url,
+    /// The proxy that it came through.
+    pub(super) proxy: Option<String>,
     pub(super) status: u16,
     headers: HeaderMap,
     pub(super) body: Body,
@@ -53,6 +60,13 @@ impl Answer {
     /// A header's value, when it is text.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// All values of a header that holds URLs: what no URL may have as it is (spaces, bytes past
+    /// ASCII) is percent-encoded.
+    pub(super) fn locations(&self, name: &str) -> Vec<String> {
+        let values = self.headers.get_all(name).iter();
+        values.map(|value| percent_unsafe(value.as_bytes().trim_ascii())).collect()
     }
 
     /// All values of a header that are text.
@@ -65,15 +79,18 @@ impl Answer {
         self.header("content-length")?.trim().parse().ok()
     }
 
+    /// A fault of the connection that the answer comes by.
+    pub(super) fn broke(&self, fault: Fault) -> RegistryError {
+        RegistryError::Transport { url: self.url.to_string(), proxy: self.proxy.clone(), fault }
+    }
+
     /// The whole body, at most `limit` bytes.
     pub(super) fn read(&mut self, limit: u64) -> Result<Vec<u8>, RegistryError> {
         let url = self.url.to_string();
         let mut bytes = Vec::new();
         if self.length().unwrap_or(0) <= limit {
             let read = (&mut self.body).take(limit + 1).read_to_end(&mut bytes);
-            let broke =
-                |error| RegistryError::Transport { url: url.clone(), fault: broken(&error) };
-            read.map_err(broke)?;
+            read.map_err(|error| self.broke(broken(&error)))?;
         }
         if self.length().unwrap_or(0).max(bytes.len() as u64) > limit {
             let reason = format!("the answer is larger than the limit of {limit} bytes");
@@ -87,23 +104,35 @@ impl Answer {
 #[derive(Debug)]
 pub(super) struct Http {
     trust: Trust,
+    judge: Judge,
     system: Arc<SystemRoots>,
     options: Arc<Options>,
     agents: [OnceLock<Agent>; 4],
 }
 
 impl Http {
-    pub(super) fn new(trust: Trust, system: Arc<SystemRoots>, options: Arc<Options>) -> Self {
+    pub(super) fn new(
+        trust: Trust,
+        reach: Reach,
+        system: Arc<SystemRoots>,
+        options: Arc<Options>,
+    ) -> Self {
         let trust = Trust { unchecked: trust.unchecked || options.insecure, ..trust };
-        Self { trust, system, options, agents: [const { OnceLock::new() }; 4] }
+        let judge = Judge::new(reach, Arc::clone(&options.lookup), Arc::clone(&options.clock));
+        Self { trust, judge, system, options, agents: [const { OnceLock::new() }; 4] }
     }
 
     /// Sends one request.
     pub(super) fn send(&self, url: &Url, ask: &Ask) -> Result<Answer, RegistryError> {
         let broken = |error: Error| {
+            if let Some(forbidden) = forbidden(&error) {
+                let (url, reason) = (url.to_string(), forbidden.to_string());
+                return RegistryError::Address { url, reason };
+            }
             let fault = fault(error);
             log::debug!("{url}: {fault}");
-            RegistryError::Transport { url: url.to_string(), fault }
+            let proxy = self.options.proxies.of(url.origin()).map(proxy_name);
+            RegistryError::Transport { url: url.to_string(), proxy, fault }
         };
         let agent = self.agent(url)?;
         let request = Request::builder().uri(url.exact());
@@ -134,6 +163,7 @@ impl Http {
         log::debug!("{url}: {}", parts.status.as_u16());
         Ok(Answer {
             url: url.clone(),
+            proxy: self.options.proxies.of(url.origin()).map(proxy_name),
             status: parts.status.as_u16(),
             headers: parts.headers,
             body: Body::new(body.into_reader(), Arc::clone(&self.options.clock)),
@@ -180,8 +210,36 @@ impl Http {
             .timeout_per_read(Some(times.silence))
             .timeout_per_write(Some(times.silence))
             .build();
-        Ok(config.new_agent())
+        let connect = Connect::new(Arc::clone(&self.options.clock), times.silence / 2);
+        Ok(Agent::with_parts(config, connect, self.judge.clone()))
     }
+}
+
+/// A proxy's host and port; its address may have a password in it.
+fn proxy_name(proxy: &str) -> String {
+    let name = proxy.rsplit('@').next().unwrap_or_default();
+    let name = name.rsplit("://").next().unwrap_or_default();
+    escaped(name.trim_end_matches('/')).to_string()
+}
+
+/// The address that a connection was not made to.
+fn forbidden(error: &Error) -> Option<Forbidden> {
+    match error {
+        Error::Io(error) => error.get_ref()?.downcast_ref::<Forbidden>().copied(),
+        _ => None,
+    }
+}
+
+/// Text with everything percent-encoded that cannot stand in a URL at all.
+fn percent_unsafe(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, &byte| {
+        if byte.is_ascii_graphic() {
+            text.push(char::from(byte));
+        } else {
+            text += &format!("%{byte:02X}");
+        }
+        text
+    })
 }
 
 /// The client's error as a fault, without anything that could hold a secret.
@@ -247,7 +305,8 @@ pub(super) fn broken(error: &io::Error) -> Fault {
     }
 }
 
-/// A body. Counts only the time that it waits, not the time that its reader takes.
+/// A body. Counts only the time that it waits, not the time that its reader takes, and anew from
+/// each [`STEADY_BYTES`] on.
 pub(super) struct Body {
     inner: BodyReader<'static>,
     clock: Arc<dyn Clock>,
@@ -264,17 +323,14 @@ impl Body {
 impl Read for Body {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let before = self.clock.now();
-        let count = self.inner.read(buffer)?;
+        let end = before + PROGRESS_TIME.saturating_sub(self.waited);
+        let count = patience::until(end, || self.inner.read(buffer))?;
         self.waited += self.clock.now().saturating_sub(before);
         self.bytes += count as u64;
-        if self.waited >= PROGRESS_TIME && count > 0 {
-            if self.bytes < STEADY_BYTES {
-                let (least, seconds) = (STEADY_BYTES, PROGRESS_TIME.as_secs());
-                let stalled = Fault::Stalled { least, seconds };
-                return Err(io::Error::new(io::ErrorKind::TimedOut, stalled));
-            }
-            self.waited = Duration::ZERO;
-            self.bytes = 0;
+        if self.bytes >= STEADY_BYTES {
+            (self.waited, self.bytes) = (Duration::ZERO, 0);
+        } else if self.waited >= PROGRESS_TIME && count > 0 {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, Fault::stalled()));
         }
         Ok(count)
     }

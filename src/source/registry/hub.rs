@@ -3,10 +3,12 @@
 use serde::Deserialize;
 
 use super::RegistryError;
+use super::address::Reach;
 use super::http::{Ask, Http};
 use super::retry::insist;
 use super::trust::{SystemRoots, Trust};
 use super::url::Url;
+use super::verdict::instead;
 use crate::oci::{JSON_LIMIT, null_as_default, parse_object};
 use crate::source::Options;
 
@@ -50,12 +52,25 @@ pub fn search(options: &Options, term: &str, limit: u32) -> Result<Vec<Found>, R
         .with_query("q", term)
         .with_query("n", &limit.to_string());
     let options = std::sync::Arc::new(options.clone());
-    let http = Http::new(Trust::default(), SystemRoots::default().into(), options.clone());
+    let system = std::sync::Arc::new(SystemRoots::default());
+    let http = |reach| Http::new(Trust::default(), reach, system.clone(), options.clone());
+    let reach = url.origin().reach(false);
+    let (own, others) = (http(Reach::Named), http(reach));
+    let send = |to: &Url, ask: &Ask| {
+        if to.origin() == url.origin() { own.send(to, ask) } else { others.send(to, ask) }
+    };
     let ask = Ask { accept: vec!["application/json"], ..Ask::default() };
-    let once = || super::client::plain(&http, &url, &ask, &options)?.read(JSON_LIMIT);
-    let bytes = insist(options.clock.as_ref(), once)?;
-    let wrong = |error| RegistryError::Body { url: url.to_string(), reason: format!("{error}") };
-    let page: Page = parse_object(&bytes).map_err(wrong)?;
+    let once = || {
+        let mut answer = super::client::plain(&send, reach, &url, &ask, &options)?;
+        let bytes = answer.read(JSON_LIMIT)?;
+        Ok((answer, bytes))
+    };
+    let (answer, bytes) = insist(options.clock.as_ref(), once)?;
+    let wrong = |reason| RegistryError::Body { url: answer.url.to_string(), reason };
+    if let Some(reason) = instead(&answer, &bytes) {
+        return Err(wrong(reason));
+    }
+    let page: Page = parse_object(&bytes).map_err(|error| wrong(error.to_string()))?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     Ok(page.results.into_iter().take(limit).collect())
 }

@@ -1,7 +1,9 @@
 //! Lists that come in pages: the tags of a repository, the repositories of a registry.
 //!
-//! The next page is where the `Link` header says, as long as that is at the same registry. A list
-//! that never ends is refused: when a page comes again, when pages bring nothing new, or at a limit.
+//! The next page is where the `Link` header says: path and query, for what host and scheme it has is
+//! what the registry is called behind its own proxy. A link that cannot be followed is an error, never
+//! the end of the list. A list that never ends is refused: when a page comes again, when pages bring
+//! nothing new, or at a limit.
 
 use std::collections::HashSet;
 
@@ -11,12 +13,15 @@ use serde::de::DeserializeOwned;
 use super::RegistryError;
 use super::client::{Client, Question};
 use super::http::Ask;
-use crate::oci::{JSON_LIMIT, null_as_default, parse_object};
+use super::verdict::instead;
+use crate::oci::{JSON_LIMIT, escaped, null_as_default, parse_object};
 
 /// How many names a page may ask for.
 const PAGE: usize = 1000;
 /// How many names a list may have.
 const NAMES_LIMIT: usize = 1_000_000;
+/// How many bytes they may have together.
+const TEXT_LIMIT: usize = 32 * 1024 * 1024;
 /// How many pages a list may have.
 const PAGES_LIMIT: usize = 1000;
 /// How many pages in a row may bring no new name. One or two do where a registry leaves out what the
@@ -69,16 +74,21 @@ fn pages<P: DeserializeOwned>(
         let (answer, bytes) = client.ask(&question, JSON_LIMIT)?;
         let url = answer.url.clone();
         let wrong = |reason: String| RegistryError::Body { url: url.to_string(), reason };
+        if let Some(reason) = instead(&answer, &bytes) {
+            return Err(wrong(reason));
+        }
         let page = parse_object(&bytes).map_err(|e| wrong(e.to_string()))?;
         list.add(names_of(page)).map_err(wrong)?;
-        let Some(next) = answer.headers("link").into_iter().find_map(next_link) else {
+        let links = answer.locations("link");
+        let Some(next) = links.iter().find_map(|value| next_link(value)) else {
             return Ok(list.names);
         };
-        let next = url.join(next).map_err(|error| wrong(format!("its Link is {error}")))?;
+        let next = url.join(next).map_err(|error| wrong(format!("its Link: {error}")))?;
         // Only the query differs between pages; the host is the client's to choose.
         let base = question.path.split('?').next().unwrap_or_default();
-        if next.origin() != url.origin() || !next.path().ends_with(base) {
-            return Err(wrong("its Link leads elsewhere".to_owned()));
+        if !next.path().ends_with(base) {
+            let path = escaped(next.path()).to_string();
+            return Err(wrong(format!("its Link leads elsewhere: to {path} instead of {base}")));
         }
         let path = format!("{base}?{}", next.query());
         list.go_on(std::mem::replace(&mut question.path, path), &question.path).map_err(wrong)?;
@@ -90,7 +100,10 @@ fn pages<P: DeserializeOwned>(
 struct List {
     /// Each once, as they came.
     names: Vec<String>,
-    known: HashSet<String>,
+    /// How many bytes they have.
+    text: usize,
+    /// Hashes of them, which are smaller.
+    known: HashSet<[u8; 16]>,
     /// The pages that were asked for.
     pages: HashSet<String>,
     /// How many of the last pages brought nothing new.
@@ -101,10 +114,18 @@ impl List {
     /// Adds the names of a page.
     fn add(&mut self, page: Vec<String>) -> Result<(), String> {
         let before = self.names.len();
-        self.names.extend(page.into_iter().filter(|name| self.known.insert(name.clone())));
+        for name in page {
+            if self.known.insert(short_hash(&name)) {
+                self.text += name.len();
+                self.names.push(name);
+            }
+        }
         self.idle = if self.names.len() > before { 0 } else { self.idle + 1 };
         if self.names.len() > NAMES_LIMIT {
             return Err(format!("more than the limit of {NAMES_LIMIT} names"));
+        }
+        if self.text > TEXT_LIMIT {
+            return Err(format!("more than the limit of {TEXT_LIMIT} bytes of names"));
         }
         Ok(())
     }
@@ -128,24 +149,46 @@ impl List {
     }
 }
 
-/// The target of the `rel="next"` link in a `Link` header (RFC 8288), if there is one.
+fn short_hash(name: &str) -> [u8; 16] {
+    let mut hash = [0; 16];
+    hash.copy_from_slice(&blake3::hash(name.as_bytes()).as_bytes()[..16]);
+    hash
+}
+
+/// The target of the `rel="next"` link in a `Link` header (RFC 8288), if there is one. As skopeo has
+/// it, angle brackets may be missing, and a link that does not say what it is is the next page.
 pub fn next_link(value: &str) -> Option<&str> {
-    let mut rest = value;
-    while let Some((_, after)) = rest.split_once('<') {
-        let (target, after) = after.split_once('>')?;
+    let mut rest = value.trim_ascii();
+    while !rest.is_empty() {
+        let bracketed = rest.strip_prefix('<').and_then(|rest| rest.split_once('>'));
+        let (target, after) = match bracketed {
+            Some((target, after)) if !target.contains('<') => (target, after),
+            _ => {
+                let bare = rest.trim_start_matches('<');
+                let end = bare.find([';', '<', '>']).unwrap_or(bare.len());
+                (bare[..end].trim_ascii(), &bare[end..])
+            }
+        };
         let end = after.find('<').unwrap_or(after.len());
-        let parameters = after[..end].to_ascii_lowercase();
-        let is_next = parameters.split([';', ',']).any(|parameter| {
-            let Some((key, value)) = parameter.split_once('=') else { return false };
-            let value = value.trim().trim_matches('"');
-            key.trim() == "rel" && value.split_ascii_whitespace().any(|word| word == "next")
-        });
-        if is_next {
+        if is_next(&after[..end]) {
             return Some(target);
         }
         rest = &after[end..];
     }
     None
+}
+
+/// Whether the parameters of a link say that it is the next page, or say nothing.
+fn is_next(parameters: &str) -> bool {
+    let parameters = parameters.to_ascii_lowercase();
+    let mut relations = parameters.split([';', ',']).filter_map(|parameter| {
+        let (key, value) = parameter.split_once('=')?;
+        (key.trim_ascii() == "rel").then(|| value.trim_ascii().trim_matches('"'))
+    });
+    let Some(first) = relations.next() else { return true };
+    std::iter::once(first)
+        .chain(relations)
+        .any(|relation| relation.split_ascii_whitespace().any(|word| word == "next"))
 }
 
 #[cfg(test)]
@@ -170,6 +213,9 @@ mod tests {
         assert_eq!((why.as_str(), pages), ("more than the limit of 1000 pages", 1000));
         let (why, pages) = end(|page| (0..5000).map(|n| format!("{page}-{n}")).collect());
         assert_eq!((why.as_str(), pages), ("more than the limit of 1000000 names", 201));
+        let long = "x".repeat(524_286);
+        let (why, pages) = end(|page| (0..8).map(|n| format!("{page}-{n}{long}")).collect());
+        assert_eq!((why.as_str(), pages), ("more than the limit of 33554432 bytes of names", 8));
     }
 
     #[test]
@@ -181,10 +227,20 @@ mod tests {
             (r#"</n>; title="a"; rel="last next""#, Some("/n")),
             (r#"</n>; REL="NEXT""#, Some("/n")),
             (r#"</p>; rel="prev""#, None),
-            ("</n>", None),
-            ("</n; rel=next", None),
+            ("</p>; rel=\"prev\", </n>", Some("/n")),
+            ("</n>", Some("/n")),
+            ("</n; rel=next", Some("/n")),
+            ("/n?a=b;rel=next", Some("/n?a=b")),
+            ("/n?a=b", Some("/n?a=b")),
+            ("https://h/n; rel=prev", None),
+            ("<https://h/n?a;b>; rel=next", Some("https://h/n?a;b")),
+            ("</n>;rel=prev;rel=next", Some("/n")),
             ("", None),
-            ("<", None),
+            (" ", None),
+            // No list ends by a link that leads nowhere: following it is the error.
+            ("<", Some("")),
+            ("<>; rel=next", Some("")),
+            (";", Some("")),
         ] {
             assert_eq!(next_link(value), target, "{value}");
         }

@@ -6,18 +6,21 @@
 //! blob            a stream that resumes          list, hub   pages of names, search
 //! client          which host, retries    redirect, verdict   where to, and what it means
 //! auth            Basic and Bearer     credentials, helper   whose
-//! hosts, trust, proxy                  http      one request
+//! hosts, trust, proxy, url             http      one request
+//! connection      waits with an end    resolver, address     to which addresses
 //! ```
 //!
 //! Invariants: credentials and headers from files go to the origin that they are for and nowhere
-//! else; no request without a bound on time, on tries and on the size of what is kept of the
+//! else; nothing is sent to an address that was not judged; no request without a bound on time, on tries and on the size of what is kept of the
 //! answer; nothing that a registry says reaches a message unescaped; a URL is shown without its
 //! query; what was asked for by digest has that digest or is an error.
 
+mod address;
 mod auth;
 mod blob;
 mod challenge;
 mod client;
+mod connection;
 mod credentials;
 mod error;
 mod helper;
@@ -25,9 +28,11 @@ mod hosts;
 mod http;
 mod hub;
 mod list;
+mod patience;
 mod proxy;
 mod range;
 mod redirect;
+mod resolver;
 mod retry;
 mod trust;
 mod url;
@@ -37,18 +42,21 @@ use std::io::Read;
 use std::sync::Arc;
 
 pub use challenge::{Challenge, parse_challenges};
+pub use credentials::{is_for, keeper, key};
 pub use error::{Fault, RegistryError};
+pub use helper::{Helper, HelperError};
 pub use hub::{Found, SEARCH_LIMIT, search};
 pub use list::next_link;
 pub use range::ContentRange;
 pub use redirect::REDIRECTS;
-pub use retry::{LONGEST_WAIT, TRIES};
+pub use retry::{LONGEST_WAIT, STALLS, TRIES};
 pub use url::UrlError;
 
 use self::blob::{BlobReader, Route};
 use self::client::{Client, Question};
 use self::http::{Answer, Ask};
 use self::url::Url;
+use self::verdict::instead;
 use super::{Fetched, Mismatch, Options, Secret, Source, SourceError};
 use crate::oci::{
     ACCEPTED_DOCUMENTS, Descriptor, Digest, Document, DocumentKind, JSON_LIMIT, LayerType,
@@ -99,7 +107,9 @@ impl Registry {
             resolve: false,
             ask: Ask::default(),
         };
-        self.client.ask(&question, JSON_LIMIT).map(|_| ())
+        let (answer, bytes) = self.client.ask(&question, JSON_LIMIT)?;
+        let url = answer.url.to_string();
+        instead(&answer, &bytes).map_or(Ok(()), |reason| Err(RegistryError::Body { url, reason }))
     }
 
     fn question(&self, repository: &str, path: &str, what: String, ask: Ask) -> Question {
@@ -128,6 +138,10 @@ impl Registry {
         check_whole(&answer)?;
         let media_type = answer.header("content-type").unwrap_or_default().to_owned();
         let stated = content_digest(&answer);
+        let parsed = Document::parse(&bytes, &media_type);
+        if let (Err(_), Some(reason)) = (&parsed, instead(&answer, &bytes)) {
+            return Err(RegistryError::Body { url: answer.url.to_string(), reason });
+        }
         let place = answer.url.to_string();
         for expected in [pinned.copied(), stated].into_iter().flatten() {
             let found = Digest::of(expected.algorithm(), &bytes);
@@ -138,7 +152,6 @@ impl Registry {
         let digest = pinned.copied().or(stated).unwrap_or_else(|| Digest::sha256(&bytes));
         // The header may say nothing, or more than the type. What cannot be parsed keeps it, for
         // whoever parses it to say what is wrong.
-        let parsed = Document::parse(&bytes, &media_type);
         let media_type = parsed.as_ref().map_or(media_type.as_str(), Document::media_type);
         let descriptor = Descriptor::new(media_type, digest, bytes.len() as u64);
         Ok(Fetched { descriptor, bytes })

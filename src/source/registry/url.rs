@@ -5,9 +5,10 @@
 //! query out, because the queries of storage servers are signatures that work like passwords.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ureq::http::Uri;
+
+use super::address::{Reach, Zone, ends_in_a_number, spelled, spelled_plainly, zone};
 
 /// Who is talked to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -33,6 +34,9 @@ pub(super) struct Url {
 /// Why a text is no URL that can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
+    /// Nothing at all.
+    #[error("it is empty")]
+    Empty,
     /// Bad characters, no host, a bad port.
     #[error("not a URL")]
     Malformed,
@@ -69,67 +73,38 @@ impl Origin {
     pub(super) fn is_loopback(&self) -> bool {
         self.host == "localhost"
             || self.host.ends_with(".localhost")
-            || self.address().is_some_and(|address| address.is_loopback())
+            || spelled_plainly(&self.host)
+                .is_some_and(|address| zone(address) == Zone::Loopback && !address.is_unspecified())
     }
 
-    /// Whether the host is an address (or a name for one) that is not in the public Internet. Names
-    /// are not looked up: a registry of a company may well have private addresses.
-    pub(super) fn is_private(&self) -> bool {
-        match self.address() {
-            Some(address) => is_private(address),
-            // The C library takes `127.1` and `0x7f000001` for addresses too.
-            None => self.is_loopback() || ends_in_a_number(&self.host),
+    /// Where the host is, as far as its spelling says: addresses in every form that the C library
+    /// takes for one, and names of this machine. Names are for the resolver to judge.
+    pub(super) fn zone(&self) -> Option<Zone> {
+        match spelled(&self.host) {
+            Some(address) => Some(zone(address)),
+            None if self.is_loopback() => Some(Zone::Loopback),
+            // No name of the Internet ends in a number, and nobody can tell what this one is.
+            None if ends_in_a_number(&self.host) => Some(Zone::Reserved),
+            None => None,
         }
     }
 
-    /// Whether the host is an address that only the local link has.
-    pub(super) fn is_link_local(&self) -> bool {
-        match self.address() {
-            Some(IpAddr::V4(v4)) => v4.is_link_local(),
-            Some(IpAddr::V6(v6)) => v6.is_unicast_link_local(),
-            None => false,
+    /// Where a registry at this origin may send us. `private` is the user's word that it is in a
+    /// private network: a name alone does not prove that.
+    pub(super) fn reach(&self, private: bool) -> Reach {
+        match self.zone() {
+            Some(Zone::Loopback) => Reach::ThisMachine,
+            Some(Zone::Private | Zone::LinkLocal) => Reach::Neighbours,
+            Some(Zone::Public | Zone::Reserved) | None if private => Reach::Neighbours,
+            Some(Zone::Public | Zone::Reserved) | None => Reach::Public,
         }
     }
 
-    fn address(&self) -> Option<IpAddr> {
-        match self.host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            Some(text) => text.parse().ok().map(|address: Ipv6Addr| {
-                address.to_ipv4_mapped().map_or(IpAddr::V6(address), IpAddr::V4)
-            }),
-            None => self.host.parse().ok().map(|address: Ipv4Addr| IpAddr::V4(address)),
-        }
+    /// Why a request within `reach` does not go here, as far as the spelling says.
+    pub(super) fn refusal(&self, reach: Reach) -> Option<String> {
+        let zone = self.zone()?;
+        reach.refusal(zone).map(|advice| format!("it is {zone}{advice}"))
     }
-}
-
-fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => {
-            let [first, second, ..] = v4.octets();
-            v4.is_private()
-                || v4.is_loopback()
-                || v4.is_link_local()
-                || v4.is_multicast()
-                || first == 0
-                || first >= 240
-                || (first == 100 && (64..128).contains(&second))
-        }
-        IpAddr::V6(v6) => {
-            // 64:ff9b::/96 is IPv4 behind a translator.
-            let translated = v6.segments()[..6] == [0x64, 0xff9b, 0, 0, 0, 0];
-            let [.., a, b, c, d] = v6.octets();
-            v6.is_loopback()
-                || v6.is_unspecified()
-                || v6.is_multicast()
-                || v6.is_unique_local()
-                || v6.is_unicast_link_local()
-                || (translated && is_private(IpAddr::V4(Ipv4Addr::new(a, b, c, d))))
-        }
-    }
-}
-
-fn ends_in_a_number(host: &str) -> bool {
-    let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
-    !last.is_empty() && (last.bytes().all(|byte| byte.is_ascii_digit()) || last.starts_with("0x"))
 }
 
 fn default_port(secure: bool) -> u16 {
@@ -174,8 +149,15 @@ impl Url {
         Self::parse(&format!("{scheme}://{}:{}{path}", origin.host, origin.port))
     }
 
-    /// What `location`, found in an answer to this URL, stands for.
+    /// What `location`, found in an answer to this URL, stands for (RFC 3986, section 5.2).
     pub(super) fn join(&self, location: &str) -> Result<Self, UrlError> {
+        if location.is_empty() {
+            return Err(UrlError::Empty);
+        }
+        self.resolved(location).map(Self::without_dot_segments)
+    }
+
+    fn resolved(&self, location: &str) -> Result<Self, UrlError> {
         let scheme = if self.origin.secure { "https" } else { "http" };
         let before_path = location.split(['/', '?', '#']).next().unwrap_or_default();
         if before_path.contains(':') {
@@ -192,6 +174,31 @@ impl Url {
         }
         let folder = self.path.rsplit_once('/').map_or("", |(folder, _)| folder);
         Self::at(&self.origin, &format!("{folder}/{location}"))
+    }
+
+    /// Without `.` and `..` in the path (RFC 3986, section 5.2.4).
+    fn without_dot_segments(mut self) -> Self {
+        let mut kept: Vec<&str> = Vec::new();
+        let mut segments = self.path.split('/').skip(1).peekable();
+        while let Some(segment) = segments.next() {
+            let last = segments.peek().is_none();
+            match segment {
+                "." => {}
+                ".." => {
+                    kept.pop();
+                }
+                other => {
+                    kept.push(other);
+                    continue;
+                }
+            }
+            // What a dot at the end leaves is a folder.
+            if last {
+                kept.push("");
+            }
+        }
+        self.path = format!("/{}", kept.join("/"));
+        self
     }
 
     /// With one more `key=value` in the query, percent-encoded.
@@ -261,124 +268,4 @@ pub(super) fn percent(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn url(text: &str) -> Url {
-        Url::parse(text).expect(text)
-    }
-
-    #[test]
-    fn parts() {
-        let parsed = url("HTTPS://Example.COM:443/a/b?c=d#e");
-        assert_eq!(parsed.exact(), "https://example.com/a/b?c=d");
-        assert_eq!(parsed.to_string(), "https://example.com/a/b?[...]", "no query is shown");
-        assert_eq!(url("http://[::1]:5000").exact(), "http://[::1]:5000/");
-        assert_eq!(url("http://h:80").origin(), url("http://H/x").origin());
-        assert_ne!(url("http://h:81").origin(), url("http://h/").origin());
-        assert_ne!(url("https://h:80").origin(), url("http://h/").origin());
-    }
-
-    #[test]
-    fn what_is_no_url() {
-        for text in [
-            "",
-            "/x",
-            "h/x",
-            "ftp://h/",
-            "file:///etc/passwd",
-            "http://",
-            "http:///x",
-            "http://u:p@h/",
-            "http://u@h/",
-            "http://h:0/",
-            "http://h:99999/",
-            "http://h:x/",
-            "http://h /",
-            "http://h/a b",
-            "http://h/\n",
-            "javascript:x",
-            "http://[]/",
-            "http:h",
-        ] {
-            assert!(Url::parse(text).is_err(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn joining_locations() {
-        let base = url("https://h:1/v2/a/blobs/x?old=1");
-        for (location, joined) in [
-            ("http://other/y", "http://other/y"),
-            ("//other:2/y", "https://other:2/y"),
-            ("/y?z=1", "https://h:1/y?z=1"),
-            ("?z=1", "https://h:1/v2/a/blobs/x?z=1"),
-            ("y", "https://h:1/v2/a/blobs/y"),
-            ("y/a:b", "https://h:1/v2/a/blobs/y/a:b"),
-        ] {
-            assert_eq!(base.join(location).expect(location).exact(), joined);
-        }
-        for location in ["file:///x", "http://u:p@h/", "data:,x"] {
-            assert!(base.join(location).is_err(), "{location}");
-        }
-    }
-
-    #[test]
-    fn loopback() {
-        for (host, loopback) in [
-            ("localhost", true),
-            ("a.localhost", true),
-            ("127.0.0.1", true),
-            ("127.9.9.9", true),
-            ("[::1]", true),
-            ("[::ffff:127.0.0.1]", true),
-            ("localhost.example", false),
-            ("128.0.0.1", false),
-            ("example", false),
-            ("127.0.0.1.example", false),
-        ] {
-            assert_eq!(Origin::new(false, host).expect(host).is_loopback(), loopback, "{host}");
-        }
-    }
-
-    #[test]
-    fn private_addresses() {
-        for host in [
-            "10.1.2.3",
-            "172.16.0.1",
-            "192.168.1.1",
-            "169.254.169.254",
-            "127.0.0.1",
-            "0.0.0.0",
-            "100.64.0.1",
-            "255.255.255.255",
-            "[::1]",
-            "[fe80::1]",
-            "[fd00::1]",
-            "[::]",
-            "224.0.0.1",
-            "[::ffff:10.0.0.1]",
-            "[64:ff9b::a00:1]",
-            "127.1",
-            "2130706433",
-            "0x7f.1",
-            "localhost",
-        ] {
-            assert!(Origin::new(true, host).expect(host).is_private(), "{host}");
-        }
-        for host in ["8.8.8.8", "172.32.0.1", "100.128.0.1", "example.com", "[2001:db8::1]", "a.b1"]
-        {
-            assert!(!Origin::new(true, host).expect(host).is_private(), "{host}");
-        }
-    }
-
-    #[test]
-    fn queries() {
-        let asked = url("https://h/t").with_query("scope", "repository:a/b:pull");
-        assert_eq!(asked.exact(), "https://h/t?scope=repository%3Aa%2Fb%3Apull");
-        assert_eq!(
-            url("https://h/t?x").with_query("a", "&=é").exact(),
-            "https://h/t?x&a=%26%3D%C3%A9"
-        );
-    }
-}
+mod tests;

@@ -77,6 +77,26 @@ fn refusal(answer: &Answer, message: String, options: &Options) -> RegistryError
     }
 }
 
+/// What came with status 200 instead of what belongs there, when that can be told: the registry's
+/// own words of an error, or a page for people.
+pub(super) fn instead(answer: &Answer, body: &[u8]) -> Option<String> {
+    let content_type = answer.header("content-type").unwrap_or_default();
+    if let Some(said) = registry_words(body) {
+        return Some(format!("the answer is an error with status {}: {said}", answer.status));
+    }
+    let start = body.trim_ascii_start();
+    let is_page = content_type.to_ascii_lowercase().contains("html")
+        || (start.first() == Some(&b'<') && start.is_ascii());
+    is_page.then(|| {
+        let named = if content_type.is_empty() { "no type" } else { content_type };
+        format!(
+            "the answer is a page for people (HTML, Content-Type {}), as a sign-in or a proxy \
+             gives it, and not a registry's",
+            escaped(named)
+        )
+    })
+}
+
 /// The codes and messages of an error's body; a plain text as it is; nothing of anything else.
 pub(super) fn message(answer: &mut Answer) -> String {
     // An error body that cannot be read is not worth an error of its own.
@@ -85,21 +105,25 @@ pub(super) fn message(answer: &mut Answer) -> String {
 }
 
 fn text(body: &[u8], content_type: &str) -> String {
-    let said = match parse_object::<Body>(body) {
-        Ok(Body { errors }) => errors.iter().take(3).map(one).collect::<Vec<_>>().join("; "),
-        Err(_) if content_type.starts_with("text/plain") => {
-            String::from_utf8_lossy(body).trim().to_owned()
-        }
-        Err(_) => String::new(),
-    };
-    if said.is_empty() {
-        return "no reason given".to_owned();
-    }
+    let plain = content_type.starts_with("text/plain");
+    registry_words(body)
+        .or_else(|| plain.then(|| shown(String::from_utf8_lossy(body).trim())).flatten())
+        .unwrap_or_else(|| "no reason given".to_owned())
+}
+
+/// The codes and messages of a body of errors.
+fn registry_words(body: &[u8]) -> Option<String> {
+    let Body { errors } = parse_object(body).ok()?;
+    shown(&errors.iter().take(3).map(one).collect::<Vec<_>>().join("; "))
+}
+
+/// Text from outside, short and harmless; nothing of an empty one.
+fn shown(said: &str) -> Option<String> {
     let mut shown: String = said.chars().take(SHOWN).collect();
     if said.chars().count() > SHOWN {
         shown += "...";
     }
-    escaped(&shown).to_string()
+    (!said.is_empty()).then(|| escaped(&shown).to_string())
 }
 
 fn one(error: &Error) -> String {

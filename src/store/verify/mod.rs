@@ -197,7 +197,27 @@ impl Code {
             Self::Unreadable => Severity::Unchecked,
             Self::LayerWarning => Severity::Warning,
             Self::TableStale => Severity::Outdated,
-            _ => Severity::Damage,
+            Self::BlobMissing
+            | Self::BlobTruncated
+            | Self::BlobAppended
+            | Self::BlobDigest
+            | Self::NotAFile
+            | Self::WrongMode
+            | Self::WrongOwner
+            | Self::IndexDamaged
+            | Self::LayoutDamaged
+            | Self::NameBroken
+            | Self::NameTwice
+            | Self::BadDocument
+            | Self::WrongView
+            | Self::LayerCount
+            | Self::DiffId
+            | Self::BadLayer
+            | Self::TableDamaged
+            | Self::TableForeign
+            | Self::ContentDamaged
+            | Self::BadRecord
+            | Self::UnknownFile => Severity::Damage,
         }
     }
 }

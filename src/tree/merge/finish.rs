@@ -4,8 +4,6 @@
 //! contiguous and numbers follow from the tree alone, not from the order of any tar. A node has
 //! the row of its first name; its other names are rows that point there.
 
-use std::collections::HashMap;
-
 use super::super::{LayerWarning, Totals};
 use super::arena::{Arena, DirectoryNo, File, NameNo, Node, NodeNo};
 use crate::layer::{Extent, Kind};
@@ -21,8 +19,8 @@ pub struct Merged {
     order: Vec<NameNo>,
     /// By node: the row of its first name.
     first_rows: Vec<u32>,
-    /// Visible names, or 2 + subdirectories, of the nodes that have not just one.
-    links: HashMap<NodeNo, u32>,
+    /// By node: its visible names, or 2 + subdirectories.
+    links: Vec<u32>,
     /// By directory: where its children begin in an array of all names; one more at the end.
     starts: Vec<u32>,
     totals: Totals,
@@ -63,7 +61,7 @@ impl Merged {
         let (starts, mut children) = group(&arena);
         let mut merged = Self {
             first_rows: vec![NO_ROW; arena.nodes.len()],
-            links: HashMap::new(),
+            links: vec![0; arena.nodes.len()],
             order: vec![Arena::ROOT],
             arena,
             layers,
@@ -144,7 +142,7 @@ impl Merged {
             name: self.arena.bytes(name),
             layer: entry.layer,
             implied: entry.implied,
-            links: self.links.get(&number).copied().unwrap_or(1),
+            links: self.links[number.0 as usize],
             node,
             first: (first != row).then_some(first),
             body,
@@ -161,9 +159,8 @@ impl Merged {
             if self.first_rows[at] == NO_ROW {
                 self.first_rows[at] = row;
                 self.add_to_totals(&node);
-            } else {
-                *self.links.entry(number).or_insert(1) += 1;
             }
+            self.links[at] += 1;
             if node.kind == Kind::Directory {
                 let Span { start, len } = self.span(node.place);
                 let own = &mut children[start as usize..][..len as usize];
@@ -174,7 +171,7 @@ impl Merged {
                 let below = own.iter().filter(|&&name| kind_of(name) == Kind::Directory).count();
                 // The name itself, `.` in it, and `..` in each directory below.
                 let links = u32::try_from(below).unwrap_or(u32::MAX).saturating_add(2);
-                self.links.insert(number, links);
+                self.links[at] = links;
                 self.order.extend_from_slice(own);
             }
             row += 1;

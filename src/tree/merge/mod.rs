@@ -3,7 +3,7 @@
 //! Each layer acts in two phases, as its tar may be in any order: first its whiteouts, all of them
 //! resolved on the tree of the layers below as it stands, then its entries. So a whiteout can never
 //! hide what its own layer brings, and none depends on another. The rules are SEMANTICS.md's,
-//! sentence by sentence; `tests/union_rules.rs` has a test for each, `tests/model` the same rules
+//! sentence by sentence; `tests/suite/union` has a test for each, `tests/support/model` the same rules
 //! once more in the plainest form.
 //!
 //! One rule is finer than the page: *a lower symlink that the layer itself makes a directory is not

@@ -53,7 +53,8 @@ fn entrypoints_are_dockers() {
 fn options_that_fingers_give_are_taken() {
     let Some(_alone) = can_mount() else { return };
     let Some(bench) = bench() else { return };
-    says(&bench, &["--rm", "-it", "--interactive", "--tty"], &["pwd"], "/\n");
+    says(&bench, &["--rm", "-it"], &["pwd"], "/\n");
+    says(&bench, &["--interactive", "--tty"], &["pwd"], "/\n");
     says(&bench, &["-w", "/new/deep"], &["pwd"], "/new/deep\n");
     let script = ["sh", "-c", "hostname; echo $HOSTNAME; grep -c named.box /etc/hosts"];
     says(&bench, &["--hostname", "named.box"], &script, "named.box\nnamed.box\n1\n");
@@ -109,12 +110,42 @@ fn tmpfs_is_mounted_as_it_is_asked_for() {
     }
 }
 
+/// What of a tree goes by the number of the device: of its root, a directory, and files old and new.
+const COUNTS: &str = "cd $root/; test $(du -xs bin | cut -f 1) -gt 500 && echo counted
+    df bin/busybox | tail -n 1 | grep -q \" $root/*$\" && echo found
+    touch tmp/x; stat -c %d . bin/busybox tmp tmp/x | sort -u | wc -l";
+
 #[test]
 fn every_file_counts_for_the_root() {
     let Some(_alone) = can_mount() else { return };
-    let Some(bench) = bench() else { return };
-    let script = "test $(du -xs /bin | cut -f 1) -gt 500 && echo counted
-        df /bin/busybox | tail -n 1 | grep -q ' /$' && echo found
-        touch /tmp/x; stat -c %d / /bin/busybox /tmp /tmp/x | sort -u | wc -l";
+    let Some(mut bench) = bench() else { return };
+    let script = COUNTS;
     says(&bench, &["-u", "root"], &["sh", "-c", script], "counted\nfound\n1\n");
+    bench.prefix = ["unshare", "-Ur"].map(str::to_owned).to_vec();
+    says(&bench, &["-u", "root"], &["sh", "-c", script], "counted\nfound\n1\n");
+}
+
+#[test]
+fn every_file_counts_in_the_overlay_that_the_readme_shows() {
+    let Some(_alone) = can_mount() else { return };
+    let Some(bench) = bench() else { return };
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let lines = readme.lines().filter_map(|line| line.strip_prefix("sudo mount -t "));
+    let mounts: Vec<_> =
+        lines.map(|line| format!("mount -t {}", line.replace("sudo ", ""))).collect();
+    assert_eq!(mounts.len(), 2, "README shows a tmpfs and an overlay: {mounts:?}");
+    let (dir, place) = (bench.dir.display(), bench.path("").display().to_string());
+    let shale = bench.command(&["mount", IMAGE]);
+    let words: Vec<_> = shale.get_args().map(|word| word.to_str().unwrap()).collect();
+    // In a namespace of its own, with which the mounts go but for the image's, which is unmounted.
+    let script = format!(
+        "cd {place}; mkdir t merged; ln -s {dir} d; {shale} {words} {dir}; {mounts}
+        root={place}merged; {COUNTS}; cd /; umount {place}merged {place}t {dir}",
+        shale = bench.path("shale").display(),
+        words = words.join(" "),
+        mounts = mounts.join("; "),
+    );
+    let output = std::process::Command::new("unshare").args(["-m", "sh", "-ec", &script]).output();
+    let output = output.unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "counted\nfound\n1\n", "{output:?}");
 }

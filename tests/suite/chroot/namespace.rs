@@ -78,7 +78,8 @@ fn a_namespace_without_leave_to_set_groups_is_enough() {
 }
 
 /// As nobody, with /dev/fuse open to all and these ranges in a mount namespace of the test's own.
-const AS_NOBODY: &str = "export top=$(dirname \"$1\"); chown -R 65534:65534 \"$top\"
+const AS_NOBODY: &str =
+    "export top=$(dirname \"$1\"); chown -R 65534:65534 \"$top/store\"; chown 65534:65534 \"$top\"
     mkdir \"$top/dev\"; printf \"$ranges\" >\"$top/dev/ranges\"
     exec unshare -m sh -ec 'mount -t tmpfs -o mode=755 none /mnt; mknod -m 666 /mnt/fuse c 10 229
     mount --bind /mnt/fuse /dev/fuse

@@ -42,8 +42,7 @@ pub(super) fn chroot(bench: &Bench) -> String {
 fn keep_record(name: &str, screen: &Screen) {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("terminal");
     fs::create_dir_all(&folder).unwrap();
-    let text: Vec<_> = screen.shown().lines().map(|line| line.trim_end().to_owned()).collect();
-    fs::write(folder.join(format!("{name}.txt")), text.join("\n").trim_end()).unwrap();
+    fs::write(folder.join(format!("{name}.txt")), screen.shown().trim_end()).unwrap();
 }
 
 /// Keys, stops, sizes and ends of one shell.
@@ -53,7 +52,7 @@ fn session(name: &str, shell: &str) {
     let chroot = chroot(&bench);
     let screen = Screen::start(bench.path("tmux"));
     screen.line(&format!("{chroot} {shell}; echo le''ft=$?"));
-    screen.wait("in>");
+    screen.wait("\nin>");
     screen.line("echo fi''rst; tty");
     screen.wait("first\n/dev/console");
     screen.line(&job("one"));
@@ -70,9 +69,9 @@ fn session(name: &str, shell: &str) {
     screen.wait("went on two");
     screen.resize(100, 30);
     screen.wait("resized two");
-    screen.key("C-\\");
-    screen.line("echo qu''it=$?; stty size");
-    screen.wait("quit=131\n30 100");
+    screen.key("C-c");
+    screen.line("echo twi''ce=$?; stty size");
+    screen.wait("twice=130\n30 100");
     screen.line("exit 7");
     screen.wait("left=7");
     // The terminal is the outer shell's again, and its jobs'.

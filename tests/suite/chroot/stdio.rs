@@ -56,7 +56,7 @@ fn files_belong_to_the_user_meanwhile_and_to_their_owner_afterwards() {
     assert!(text.ends_with("done\n0\n1000\nread only\n"), "{text}");
     assert_eq!(fs::metadata(&log).unwrap().uid(), 0, "it is root's again");
     // Devices are the machine's.
-    let mut command = bench.command(&words("app", "stat -L -c %u /dev/fd/1 >&2"));
+    let mut command = bench.command(&words("app", "stat -L -c %u /dev/fd/3 3>&1 >&2"));
     let output = command.stdout(Stdio::null()).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stderr), "0\n");
     assert_eq!(fs::metadata("/dev/null").unwrap().uid(), 0);

@@ -1,6 +1,7 @@
 //! The program from outside: output, errors, formats, registries, archives.
 
 mod archives;
+mod credentials;
 mod docker;
 mod lists;
 mod registry;

@@ -16,7 +16,7 @@ use crate::support::fault_registry::{FaultRegistry, Reply};
 use crate::support::image::Image;
 use crate::support::real_registry::{RealRegistry, Setup, installed};
 
-const SECRET: &str = "pass word:with=all";
+pub const SECRET: &str = "pass word:with=all";
 
 /// A registry that wants a password.
 fn guarded(image: &Image) -> Option<RealRegistry> {
@@ -124,13 +124,13 @@ fn a_login_of_skopeo() {
 }
 
 /// A helper that keeps its secrets in a file beside it.
-const HELPER: &str = r#"#!/bin/sh
+pub const HELPER: &str = r#"#!/bin/sh
 file=$(dirname "$0")/secrets
 case $1 in
 store) cat > "$file" ;;
 get) cat > /dev/null; [ -s "$file" ] && cat "$file" ||
     { echo "credentials not found in native keychain"; exit 1; } ;;
-erase) cat > /dev/null; rm "$file" ;;
+erase) cat > /dev/null; rm "$file" || { echo "credentials not found in native keychain"; exit 1; } ;;
 esac
 "#;
 

@@ -1,4 +1,4 @@
-//! `verify` finds every kind of damage that assurance.md lists, by a stable code, and `--repair`
+//! `verify` finds every kind of damage, by a stable code, and `--repair`
 //! makes the second run clean.
 #![allow(clippy::unwrap_used)]
 

@@ -135,7 +135,8 @@ fn helpers() {
     let token = script("token", r#"echo '{"Username":"<token>","Secret":"t"}'"#);
     let none = script("none", "echo credentials not found in native keychain; exit 1");
     let noise = script("noise", "echo oops");
-    let ask = |path: &str, server: &str| helper::run(Path::new(path), server);
+    let minute = std::time::Duration::from_secs(60);
+    let ask = |path: &str, server: &str| Helper::at(Path::new(path), minute).get(server);
     assert_eq!(
         ask(&good, "h.example").expect("works"),
         Some(Credential::Password { user: "get h.example".to_owned(), password: Secret::new("s") })
@@ -145,6 +146,86 @@ fn helpers() {
     assert_eq!(ask(&none, "h.example").expect("works"), None);
     assert!(ask(&noise, "h.example").is_err());
     assert!(ask("/nonexistent", "h.example").is_err());
+}
+
+#[test]
+fn a_helper_that_does_not_end_is_ended_with_a_message() {
+    let home = Home::new();
+    let script = |name: &str, text: &str| {
+        let path = home.file(name, &format!("#!/bin/sh\n{text}\n"));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("set");
+        path
+    };
+    let patience = std::time::Duration::from_millis(300);
+    // Neither has anything to wait for: the pipe's writing end is its own.
+    let answers = r#"cat > /dev/null; echo '{"Username":"u","Secret":"s"}'; exec 1>&-"#;
+    let lingers = script("lingers", &format!("{answers}; exec sleep 1000"));
+    let silent = script("silent", "exec sleep 1000");
+    for (path, words) in [(&lingers, "answered but did not end"), (&silent, "no answer")] {
+        let error = Helper::at(path, patience).get("h.example").expect_err(words).to_string();
+        assert!(error.contains(words) && error.contains("get"), "{error}");
+        let error = Helper::at(path, patience).erase("h.example").expect_err(words).to_string();
+        assert!(error.contains(words) && error.contains("erase"), "{error}");
+    }
+    // More than a pipe holds, to somebody who does not read.
+    let long = Secret::new("s".repeat(1 << 20));
+    let error = Helper::at(&silent, patience).store("h.example", "u", &long).expect_err("silent");
+    assert!(error.to_string().contains("no answer"), "{error}");
+}
+
+#[test]
+fn names_of_helpers() {
+    for name in ["desktop.exe", "secretservice", "ecr-login", "a_b", "9"] {
+        assert!(Helper::new(name).is_ok(), "{name}");
+    }
+    for name in ["", "../evil", "a/b", "a b", "a\nb", "é", "a\0"] {
+        let error = Helper::new(name).expect_err(name).to_string();
+        assert!(error.starts_with("a credential helper cannot be called"), "{error}");
+    }
+}
+
+#[test]
+fn the_store_of_docker_comes_before_the_file() {
+    let home = Home::new();
+    let path = home.file(
+        "docker-credential-test",
+        "#!/bin/sh\nread url\n[ $url = a.example ] && echo '{\"Username\":\"store\",\"Secret\":\"s\"}' \
+         || { echo credentials not found in native keychain; exit 1; }\n",
+    );
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("set");
+    let config = |text: String| -> File {
+        File {
+            config: serde_json::from_str(&text).expect("JSON"),
+            auths: serde_json::from_str::<Raw>(&text).expect("JSON").auths,
+        }
+    };
+    let auths = format!(r#""auths":{{"a.example":{0},"b.example":{0}}}"#, entry("file"));
+    let config = config(format!(r#"{{"credsStore":"test",{auths}}}"#));
+    let find = |host: &str| {
+        let store = Helper::at(&path, std::time::Duration::from_secs(60));
+        match config.find_with(&path, host, "", |_, key| store.get(key)).expect("works") {
+            Some(Credential::Password { user, .. }) => user,
+            other => format!("{other:?}"),
+        }
+    };
+    assert_eq!(find("a.example"), "store");
+    assert_eq!(find("b.example"), "file", "what the store does not know is in the file");
+    assert_eq!(find("c.example"), "None");
+}
+
+#[test]
+fn files_out_of_reach_are_none_and_warned_of_once() {
+    let home = Home::new();
+    let file = home.file("config.json", &format!(r#"{{"auths":{{"a.example":{}}}}}"#, entry("u")));
+    let (below_a_file, below_null) = (file.join("config.json"), PathBuf::from("/dev/null/x"));
+    let files = vec![below_a_file.clone(), below_null.clone(), file];
+    let options = Options { auth_files: files, ..Options::default() };
+    for _ in 0..2 {
+        let found = find(&options, "a.example", "").expect("no error");
+        assert!(matches!(found, Some(Credential::Password { .. })));
+    }
+    let warned = options.warned.lock().expect("no test panics here").clone();
+    assert_eq!(warned, [below_a_file, below_null].into_iter().collect());
 }
 
 #[test]

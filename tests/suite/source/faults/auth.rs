@@ -17,7 +17,7 @@ fn challenge(value: &str) -> Reply {
 }
 
 /// A registry that is its own token server; `token` answers the N-th token request.
-fn bearer(
+pub(super) fn bearer(
     image: &Image,
     token: impl Fn(&Request) -> Reply + Send + Sync + 'static,
     accepts: impl Fn(&str) -> bool + Send + Sync + 'static,
@@ -37,12 +37,12 @@ fn bearer(
     })
 }
 
-fn token(text: &str) -> Reply {
+pub(super) fn token(text: &str) -> Reply {
     Reply::new(200, text)
 }
 
 /// The error when the token request gets `reply`.
-fn refused(reply: Reply) -> (RegistryError, String, usize) {
+pub(super) fn refused(reply: Reply) -> (RegistryError, String, usize) {
     let server = bearer(&Image::small(), move |_| reply.clone(), |_| false);
     let (error, text) = Bench::new().with_password(&server.host()).refused(&server);
     (error, text, server.requests().len())
@@ -255,55 +255,6 @@ fn challenges_that_cannot_be_answered() {
         let (error, text) = Bench::new().with_password(&server.host()).refused(&server);
         assert!(matches!(error, RegistryError::Challenge { .. }), "{offer}: {text}");
         assert!(text.contains(shown), "{text}");
-    }
-}
-
-#[test]
-fn a_huge_token() {
-    let (error, text, requests) =
-        refused(token(&format!(r#"{{"token":"{}"}}"#, "x".repeat(70_000))));
-    assert!(matches!(error, RegistryError::Token { .. }), "{text}");
-    assert_eq!(requests, 2);
-}
-
-#[test]
-fn a_token_body_of_two_mebibytes() {
-    let (_, text, _) = refused(token(&format!(r#"{{"token":"{}"}}"#, "x".repeat(2 << 20))));
-    assert!(text.contains("larger than the limit of 1048576 bytes"), "{text}");
-}
-
-#[test]
-fn a_token_body_at_the_limit_and_one_past() {
-    let body = |length: usize| format!(r#"{{"token":"t","x":"{}"}}"#, "x".repeat(length - 20));
-    let at = body(1 << 20);
-    assert_eq!(at.len(), 1 << 20);
-    let server = bearer(&Image::small(), move |_| token(&at), |given| given == "t");
-    Bench::new().pull(&server).expect("at the limit");
-    let (_, text, _) = refused(token(&body((1 << 20) + 1)));
-    assert!(text.contains("larger than the limit of 1048576 bytes"), "{text}");
-}
-
-#[test]
-fn a_token_that_would_split_the_header() {
-    let (error, text, requests) = refused(token(r#"{"token":"a\r\nX-Evil: 1"}"#));
-    assert!(matches!(error, RegistryError::Token { .. }), "{text}");
-    assert_eq!(requests, 2);
-}
-
-#[test]
-fn tokens_that_are_none() {
-    for body in ["", "null", "[]", "{}", "{\"token\":\"\"}", "{\"token\":7}", "<html>", "\"t\""] {
-        let (error, text, _) = refused(token(body));
-        assert!(matches!(error, RegistryError::Token { .. }), "{body}: {text}");
-    }
-}
-
-#[test]
-fn strange_lives_of_tokens() {
-    for life in ["-5", "0", "1e300", "0.5", "99999999999999999999", "null"] {
-        let body = format!(r#"{{"token":"t","expires_in":{life}}}"#);
-        let server = bearer(&Image::small(), move |_| token(&body), |given| given == "t");
-        Bench::new().pull(&server).expect(life);
     }
 }
 

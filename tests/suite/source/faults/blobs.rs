@@ -154,6 +154,61 @@ fn a_part_that_ends_early() {
 }
 
 #[test]
+fn a_blob_in_correct_but_short_parts() {
+    for most in [16_000, 200_000] {
+        let image = Image::large();
+        let big = image.layers[1].clone();
+        let path = format!("blobs/{}", big.digest());
+        let server = serve(&image, move |request| {
+            let offset = request.is_blob(&big).then(|| request.offset())?;
+            let Some(offset) = offset else {
+                return Some(part(&big, None).ending(Ending::Close(1000)));
+            };
+            let (size, end) = (big.bytes.len(), big.bytes.len().min(offset + most));
+            let range = format!("bytes {offset}-{}/{size}", end - 1);
+            Some(Reply::new(206, &big.bytes[offset..end]).with("Content-Range", &range))
+        });
+        let bench = Bench::new();
+        bench.pull(&server).expect("each part is as good as the whole");
+        let size = image.layers[1].bytes.len();
+        assert_eq!(server.requests_for(&path), 1 + (size - 1000).div_ceil(most));
+        assert_eq!(bench.clock.slept().len(), 1, "only the broken connection is a failure");
+    }
+}
+
+#[test]
+fn a_blob_byte_by_byte_ends() {
+    let image = Image::new("amd64", &[("a", &[b'a'; 3000])], false);
+    let layer = image.layers[0].clone();
+    let (size, path) = (layer.bytes.len(), format!("blobs/{}", layer.digest()));
+    let server = serve(&image, move |request| {
+        let offset = request.is_blob(&layer).then(|| request.offset())?;
+        let Some(offset) = offset else {
+            return Some(part(&layer, None).ending(Ending::Close(1)));
+        };
+        let range = format!("bytes {offset}-{offset}/{}", layer.bytes.len());
+        Some(Reply::new(206, &layer.bytes[offset..=offset]).with("Content-Range", &range))
+    });
+    let (error, text) = Bench::new().refused(&server);
+    assert!(matches!(error, RegistryError::Body { .. }), "{text}");
+    let most = 1000 + size / 1024;
+    assert!(text.contains(&format!("it comes in more than {most} parts")), "{text}");
+    assert_eq!(server.requests_for(&path), 2 + most);
+}
+
+#[test]
+fn a_page_for_people_instead_of_a_blob() {
+    let image = Image::small();
+    let layer = image.layers[1].clone();
+    let server = serve(&image, move |request| {
+        let page = Reply::new(200, "<html>Sign in</html>").with("Content-Type", "text/html");
+        request.is_blob(&layer).then_some(page)
+    });
+    let error = fails_with(&server, "HTML, Content-Type text/html");
+    assert!(error.to_string().contains(&server.host()), "{error}");
+}
+
+#[test]
 fn a_part_with_an_unknown_total() {
     let server = broken_once(|big, request| {
         let (offset, size) = (request.offset().unwrap(), big.bytes.len());

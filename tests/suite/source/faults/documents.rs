@@ -51,16 +51,52 @@ fn serving_in(image: &Image, served: Reply) -> FaultRegistry {
 }
 
 #[test]
+fn a_page_for_people_is_said_to_be_one() {
+    let page = "<!DOCTYPE html><title>Sign in</title>";
+    for served in [
+        Reply::new(200, page).with("Content-Type", "text/html; charset=utf-8"),
+        Reply::new(200, page),
+        Reply::new(200, "").with("Content-Type", "text/html"),
+    ] {
+        let server = serving(served);
+        let text = error_of(&server).to_string();
+        assert!(text.contains("HTML") && text.contains(&server.host()), "{text}");
+        assert_eq!(server.requests().len(), 1);
+    }
+}
+
+#[test]
+fn errors_with_status_200_have_the_registrys_words() {
+    let mut served = Reply::error(200, "DENIED", "pull rate \u{1b}[31mexceeded");
+    for content_type in ["application/json", MANIFEST] {
+        served = served.with("Content-Type", content_type);
+        let server = serving(served.clone());
+        let text = error_of(&server).to_string();
+        assert!(text.contains("DENIED: pull rate \\u{1b}[31mexceeded"), "{text}");
+        assert!(text.contains(&server.host()), "{text}");
+    }
+}
+
+#[test]
+fn types_that_say_nothing() {
+    let image = Image::small();
+    for content_type in [
+        "",
+        "application/octet-stream",
+        "binary/octet-stream",
+        "text/plain; charset=utf-8",
+        "application/json",
+    ] {
+        let served = Reply::new(200, image.manifest.bytes.clone());
+        Bench::new().pull(&serving(served.with("Content-Type", content_type))).expect(content_type);
+    }
+}
+
+#[test]
 fn json_that_is_too_deep() {
     let body = format!("{{\"x\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
     let text = error_of(&serving(plain(&body))).to_string();
     assert!(text.contains("deeper than the limit of 64"), "{text}");
-}
-
-#[test]
-fn a_page_instead_of_a_manifest() {
-    let reply = Reply::new(200, "<html>login</html>").with("Content-Type", "text/html");
-    assert!(matches!(error_of(&serving(reply)), PullError::Document { .. }));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use shalefs::source::registry::{Registry, RegistryError, search};
 
 use super::{Bench, saw_no_secret, serve};
-use crate::support::fault_registry::{FaultRegistry, Reply};
+use crate::support::fault_registry::{Ending, FaultRegistry, Reply, part};
 use crate::support::image::Image;
 
 fn hosts(mirror: &FaultRegistry, server: &FaultRegistry, capabilities: &str) -> String {
@@ -99,6 +99,45 @@ fn a_mirror_that_fails_in_every_way() {
 }
 
 #[test]
+fn when_a_host_breaks_in_the_middle_of_a_blob_the_next_one_goes_on() {
+    let image = Image::large();
+    let big = image.layers[1].clone();
+    let path = format!("blobs/{}", big.digest());
+    for ending in [Ending::Close(1_000_000), Ending::Reset(1_000_000), Ending::Stall(1_000_000)] {
+        let big = big.clone();
+        let mirror = serve(&image, move |request| {
+            request.is_blob(&big).then(|| part(&big, None).ending(ending.clone()))
+        });
+        let server = serve(&image, |_| None);
+        let toml = hosts(&mirror, &server, "[\"pull\", \"resolve\"]");
+        let bench = Bench::new().with_hosts("registry.example", &toml);
+        bench.pull_name("registry.example/test/image").expect("the registry has it");
+        assert_eq!(mirror.requests_for(&path), 1, "the one that broke is not asked first again");
+        let rest: Vec<_> = server.requests().iter().map(|request| request.offset()).collect();
+        assert!(matches!(rest[..], [Some(offset)] if offset > 0), "only the rest: {rest:?}");
+    }
+}
+
+#[test]
+fn when_no_other_host_has_it_the_one_that_broke_is_asked_again() {
+    let image = Image::large();
+    let big = image.layers[1].clone();
+    let (mirrored, missing) = (big.clone(), big.clone());
+    let mirror = serve(&image, move |request| {
+        let first = request.is_blob(&mirrored) && request.earlier == 0;
+        first.then(|| part(&mirrored, None).ending(Ending::Close(1_000_000)))
+    });
+    let server = serve(&image, move |request| {
+        request.is_blob(&missing).then(|| Reply::error(404, "BLOB_UNKNOWN", "not here"))
+    });
+    let toml = hosts(&mirror, &server, "[\"pull\", \"resolve\"]");
+    let bench = Bench::new().with_hosts("registry.example", &toml);
+    bench.pull_name("registry.example/test/image").expect("the mirror has it after all");
+    let path = format!("blobs/{}", big.digest());
+    assert_eq!((server.requests_for(&path), mirror.requests_for(&path)), (1, 2));
+}
+
+#[test]
 fn a_dead_mirror_is_tried_once() {
     let image = Image::small();
     let mirror = serve(&image, |_| None);
@@ -155,7 +194,17 @@ fn a_proxy_that_refuses() {
     let mut bench = Bench::new();
     bench.options.proxies.https = Some(format!("http://user:hunter2@{proxy}"));
     let (_, text) = bench.refused_by_name("registry.example/test/image");
-    assert!(text.contains("refused"), "{text}");
+    assert!(text.contains(&format!("through the proxy {proxy}: connection refused")), "{text}");
+}
+
+#[test]
+fn a_proxy_that_cannot_connect_is_named() {
+    let proxy = serve(&Image::small(), |_| Some(Reply::new(502, "")));
+    let mut bench = Bench::new();
+    // What it gets is no CONNECT that it knows, so it says 502 to that too.
+    bench.options.proxies.https = Some(format!("http://user:hunter2@{}/", proxy.host()));
+    let (_, text) = bench.refused_by_name("registry.example/test/image");
+    assert!(text.contains(&format!("through the proxy {}: ", proxy.host())), "{text}");
 }
 
 /// `names` in pages of two, linked as `link` says.
@@ -177,7 +226,17 @@ fn registry(server: &FaultRegistry) -> Registry {
 #[test]
 fn tags_in_pages() {
     let names = &["a", "b", "c", "d", "e"];
-    for link in ["<PATH?n=2&last=NEXT>; rel=\"next\"", "<list?last=NEXT>;rel=next"] {
+    for link in [
+        "<PATH?n=2&last=NEXT>; rel=\"next\"",
+        "<list?last=NEXT>;rel=next",
+        // As skopeo takes them: path and query count, whatever is around them.
+        "PATH?n=2&last=NEXT; rel=\"next\"",
+        "PATH?last=NEXT",
+        "<PATH?last=NEXT>",
+        "<https://registry.internal:8443PATH?last=NEXT>; rel=\"next\"",
+        "<http://10.0.0.5:5000/prefixPATH?last=NEXT>; rel=next",
+        "<PATH?x=\u{fc}&last=NEXT>; rel=next",
+    ] {
         let server = paged("tags", names, link);
         assert_eq!(registry(&server).tags("test/image").expect("all pages"), names);
         assert_eq!(server.requests().len(), 3);
@@ -246,14 +305,58 @@ fn pages_without_names_between_others() {
 }
 
 #[test]
-fn a_link_to_another_host() {
+fn a_link_to_another_host_is_followed_at_home() {
     let elsewhere = serve(&Image::small(), |_| Some(Reply::new(200, "{}")));
-    let target = format!("<http://{}/v2/test/image/tags/list>; rel=\"next\"", elsewhere.host());
-    let server = serve(&Image::small(), move |_| {
-        Some(Reply::new(200, r#"{"tags":["a"]}"#).with("Link", &target))
+    let target = format!("<http://{}/v2/test/image/tags/list?x>; rel=\"next\"", elsewhere.host());
+    let server = serve(&Image::small(), move |request| match request.target.ends_with("?x") {
+        true => Some(Reply::new(200, r#"{"tags":["b"]}"#)),
+        false => Some(Reply::new(200, r#"{"tags":["a"]}"#).with("Link", &target)),
     });
-    assert!(registry(&server).tags("test/image").is_err());
+    assert_eq!(registry(&server).tags("test/image").expect("both pages"), ["a", "b"]);
     assert_eq!(elsewhere.requests().len(), 0);
+}
+
+#[test]
+fn a_link_that_cannot_be_followed_is_an_error() {
+    for link in [
+        "</v2/other/tags/list?last=a>; rel=next",
+        "<ftp://x/v2/test/image/tags/list>; rel=next",
+        "<>; rel=next",
+        "<",
+        "<http://u:hunter2@x/v2/test/image/tags/list>; rel=next",
+    ] {
+        let server = serve(&Image::small(), move |_| {
+            Some(Reply::new(200, r#"{"tags":["a"]}"#).with("Link", link))
+        });
+        let error = registry(&server).tags("test/image").expect_err(link).to_string();
+        assert!(error.contains("its Link") && !error.contains("hunter2"), "{link}: {error}");
+        assert_eq!(server.requests().len(), 1, "{link}");
+    }
+}
+
+#[test]
+fn what_comes_instead_of_a_list_is_said() {
+    let errors = r#"{"errors":[{"code":"DENIED","message":"pull rate exceeded"}]}"#;
+    for (body, words) in [(errors, "DENIED: pull rate exceeded"), ("<html>", "HTML")] {
+        let server = serve(&Image::small(), move |_| Some(Reply::new(200, body)));
+        let error = registry(&server).tags("test/image").expect_err(body).to_string();
+        assert!(error.contains(words) && error.contains(&server.host()), "{error}");
+        assert!(registry(&server).catalog().is_err(), "{body}");
+        let error = registry(&server).check_access().expect_err(body).to_string();
+        assert!(error.contains(words), "{error}");
+        let mut bench = Bench::new();
+        bench.options.hub = format!("http://{}", server.host());
+        let error = search(&bench.options, "x", 25).expect_err(body).to_string();
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn names_as_long_as_pages_end_at_a_limit() {
+    let name = "x".repeat(2_000_000);
+    let (error, requests) = endless(move |n| (format!("\"{n}{name}\""), format!("last={}", n + 1)));
+    assert!(error.contains("more than the limit of 33554432 bytes of names"), "{error}");
+    assert_eq!(requests, 17);
 }
 
 #[test]

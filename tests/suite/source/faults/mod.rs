@@ -5,12 +5,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod addresses;
 mod auth;
 mod blobs;
 mod documents;
 mod mirrors;
 mod redirects;
 mod statuses;
+mod tokens;
 mod transport;
 
 use crate::support::figures;

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Instant;
 
-use shalefs::source::registry::{Fault, RegistryError, TRIES};
+use shalefs::source::registry::{Fault, RegistryError, STALLS, TRIES};
 
 use super::{Bench, serve};
 use crate::support::fault_registry::{Ending, Reply, part};
@@ -134,7 +134,7 @@ fn silent_before_the_answer() {
     let (began, bench) = (Instant::now(), Bench::new());
     let (error, text) = bench.refused(&server);
     assert!(matches!(fault_of(&error), Fault::TimedOut(_)), "{text}");
-    assert_eq!(server.requests().len(), TRIES as usize);
+    assert_eq!(server.requests().len(), STALLS as usize);
     assert!(began.elapsed().as_secs() < 10, "a bound on real time");
 }
 
@@ -157,8 +157,107 @@ fn silent_in_a_blob_for_ever() {
         request.is_blob(&big).then(|| part(&big, request.offset()).ending(Ending::Stall(10)))
     });
     let (error, text) = Bench::new().refused(&server);
-    assert!(text.contains("gave up after 5 tries"), "{text}");
+    assert!(text.contains("gave up after 3 tries"), "{text}");
     assert!(matches!(fault_of(&error), Fault::TimedOut(_)), "{text}");
+}
+
+/// A bench, and the pull's error when the layer's body is sent so.
+fn dripping(first: &[u8], again: &[u8]) -> (RegistryError, String, usize) {
+    let image = Image::small();
+    let layer = image.layers[1].clone();
+    let bench = Bench::new();
+    let drip = Ending::Drip(first.to_vec(), again.to_vec(), Arc::clone(&bench.clock));
+    let path = format!("blobs/{}", layer.digest());
+    let server = serve(&image, move |request| {
+        let chunked = Reply::new(200, "").length(None).ending(drip.clone());
+        request.is_blob(&layer).then_some(chunked)
+    });
+    let (error, text) = bench.refused(&server);
+    (error, text, server.requests_for(&path))
+}
+
+#[test]
+fn an_extension_of_a_chunk_that_never_ends() {
+    let (error, text, requests) = dripping(b"1;x=", b"y");
+    assert!(matches!(fault_of(&error), Fault::Stalled { .. }), "{text}");
+    assert!(requests <= STALLS as usize, "{requests}");
+}
+
+#[test]
+fn trailers_that_never_end() {
+    // Of the layer only a part came, and then only what is around it, however much of that.
+    for trailer in [&b"X: y\r\n"[..], &[b"X: ", &[b'y'; 20_000][..], b"\r\n"].concat()] {
+        let (error, text, requests) = dripping(b"1\r\nx\r\n0\r\n", trailer);
+        assert!(matches!(fault_of(&error), Fault::Stalled { .. }), "{text}");
+        assert!(requests <= STALLS as usize, "{requests}");
+    }
+}
+
+#[test]
+fn trailers_of_a_document_that_never_end() {
+    let image = Image::small();
+    let bench = Bench::new();
+    let clock = Arc::clone(&bench.clock);
+    let body = image.manifest.bytes.clone();
+    let server = serve(&image, move |request| {
+        let mut first = format!("{:x}\r\n", body.len()).into_bytes();
+        first.extend_from_slice(&body);
+        first.extend_from_slice(b"\r\n0\r\n");
+        let drip = Ending::Drip(first, b"X: y\r\n".to_vec(), Arc::clone(&clock));
+        request.is_manifest().then(|| Reply::new(200, "").length(None).ending(drip))
+    });
+    let (error, text) = bench.refused(&server);
+    assert!(matches!(fault_of(&error), Fault::Stalled { .. }), "{text}");
+    assert!(server.requests().len() <= STALLS as usize, "{}", server.requests().len());
+}
+
+#[test]
+fn interim_answers_are_passed_over_whatever_their_size() {
+    let large = format!("HTTP/1.1 103 Early Hints\r\nLink: {}\r\n\r\n", "x".repeat(300_000));
+    let many = (0..300).map(|n| format!("X-{n}: y\r\n")).collect::<String>();
+    let many = format!("HTTP/1.1 102 Processing\r\n{many}\r\n");
+    let odd = "HTTP/1.1 100 Continue\r\nX: y\r\n\r\nHTTP/1.0 199 Who knows\n\n".to_owned();
+    for interim in [large.clone(), many.clone(), odd.clone(), [large, many, odd].concat()] {
+        let image = Image::large();
+        let server = serve(&image.clone(), move |request| {
+            let blob = image.blobs().into_iter().find(|blob| request.is_blob(blob));
+            let manifest = || crate::support::fault_registry::manifest(&image.manifest);
+            let reply = blob.map(|blob| part(blob, request.offset())).unwrap_or_else(manifest);
+            Some(reply.after(interim.clone()))
+        });
+        let bench = Bench::new();
+        bench.pull(&server).expect("what comes before the answer is no matter");
+        assert_eq!(bench.clock.slept().len(), 0, "nor a failure");
+    }
+}
+
+#[test]
+fn interim_answers_for_ever() {
+    let bench = Bench::new();
+    let clock = Arc::clone(&bench.clock);
+    let server = serve(&Image::small(), move |_| {
+        let clock = Arc::clone(&clock);
+        let interim = b"HTTP/1.1 102 Processing\r\n\r\n".to_vec();
+        Some(Reply::raw("").ending(Ending::Drip(Vec::new(), interim, clock)))
+    });
+    let (error, text) = bench.refused(&server);
+    assert!(matches!(fault_of(&error), Fault::TimedOut(_) | Fault::Stalled { .. }), "{text}");
+    assert!(server.requests().len() <= 2 * STALLS as usize, "{}", server.requests().len());
+}
+
+#[test]
+fn who_has_to_wait_for_bytes_is_told() {
+    let image = Image::large();
+    let big = image.layers[1].clone();
+    let server = serve(&image, move |request| {
+        let first = request.is_blob(&big) && request.earlier == 0;
+        first.then(|| part(&big, None).ending(Ending::Stall(2_000_000)))
+    });
+    let told = crate::support::log_lines::record();
+    Bench::new().pull(&server).expect("the rest is asked for");
+    let told = told.lock().unwrap().clone();
+    let waiting = |line: &&String| line.contains("127.0.0.1: nothing has come for");
+    assert_eq!(told.iter().filter(waiting).count(), 1, "{told:?}");
 }
 
 #[test]
