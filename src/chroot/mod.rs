@@ -166,9 +166,9 @@ pub fn run(
     let limits = Raised::new()?;
     let signals = Blocked::new(&init::passed_on()).map_err(ChrootError::Process)?;
     // Opened before the namespaces change, while every path means what the user meant.
-    let view = mount::View::of(store, image, name)?;
-    let _in_use = store.lease_in_use(&view.pinned).map_err(mount::Error::from)?;
-    let scratch = directory(&store.root().join("chroot"))?;
+    let hold = store.hold_in_use(image).map_err(mount::Error::from)?;
+    let view = mount::View::held(store, image, name, hold.clone())?;
+    let scratch = scratch(store)?;
     let unprivileged = !is_real_root();
     enter_namespaces(request.no_network)?;
     let identities = Identities::of_this_process();
@@ -279,6 +279,13 @@ fn pid(number: u32) -> Result<Pid, ChrootError> {
         .ok()
         .and_then(Pid::from_raw)
         .ok_or_else(|| ChrootError::Process(io::ErrorKind::InvalidData.into()))
+}
+
+/// A directory of the store to mount on, in namespaces of this command's own.
+fn scratch(store: &Store) -> Result<PathBuf, ChrootError> {
+    let made = directory(&store.root().join("chroot"));
+    // A store that cannot be written has another directory that a reader of images does not need.
+    made.or_else(|error| store.root().join("ingest").canonicalize().map_err(|_| error))
 }
 
 /// A private directory, made when missing, as an absolute path.

@@ -4,13 +4,13 @@ use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::cli::args::Global;
+use crate::cli::args::{Global, Shared};
 use crate::cli::error::Error;
 use crate::cli::error::suggest::explain;
 use crate::cli::local;
 use crate::cli::terminal::Output;
 use crate::oci::{ImageName, Reference};
-use crate::store::{Store, StoredImage};
+use crate::store::{Readers, Store, StoredImage};
 use crate::sys::process;
 
 /// The state of one command.
@@ -22,6 +22,7 @@ pub struct Context {
     /// `-v`, how often.
     pub verbose: u8,
     root: Option<PathBuf>,
+    readers: Option<Readers>,
     store: Option<Store>,
 }
 
@@ -33,6 +34,11 @@ impl Context {
             quiet: global.quiet,
             verbose: global.verbose,
             root: global.root.clone().or_else(root_of_environment),
+            readers: global.shared.map(|shared| match shared {
+                Shared::Group => Readers::Group,
+                Shared::All => Readers::All,
+                Shared::Nobody => Readers::Nobody,
+            }),
             store: None,
         }
     }
@@ -42,7 +48,11 @@ impl Context {
         if let Some(store) = &self.store {
             return Ok(store.clone());
         }
-        let store = Store::open(&self.root()?)?;
+        let root = self.root()?;
+        let store = match self.readers {
+            Some(readers) => Store::open_shared(&root, readers)?,
+            None => Store::open(&root)?,
+        };
         self.store = Some(store.clone());
         Ok(store)
     }

@@ -7,12 +7,11 @@
 
 use std::ffi::CString;
 use std::fs::File;
-use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, UnmountFlags};
+use rustix::mount::MountFlags;
 
 use super::{FSTYPE, MountError, MountPoint, SUBTYPE, helper};
 use crate::sys::{process, sandbox};
@@ -117,28 +116,10 @@ fn helper_options(options: &MountOptions, allow_other: bool) -> String {
     )
 }
 
-/// Unmounts what is mounted at `mountpoint`, an absolute path without symlinks, when it is a mount
-/// of ours and nothing else. `lazy` takes the name away at once and lets those who use files there
-/// go on until they close them.
+/// Unmounts what is mounted at `mountpoint` when it is a mount of ours and nothing else; see
+/// [`MountPoint::unmount`].
 pub fn detach(mountpoint: &Path, lazy: bool) -> Result<(), MountError> {
-    let path = || mountpoint.to_owned();
-    // The descriptor inside is closed again here: it would make the mount busy.
-    match MountPoint::find(mountpoint)?.mount()? {
-        Some(mount) if mount.fstype == FSTYPE => {}
-        Some(mount) => return Err(MountError::NotShale { path: path(), fstype: mount.fstype }),
-        None => return Err(MountError::NotMounted { path: path() }),
-    }
-    let mut flags = UnmountFlags::NOFOLLOW;
-    flags.set(UnmountFlags::DETACH, lazy);
-    match rustix::mount::unmount(mountpoint, flags) {
-        Ok(()) => Ok(()),
-        Err(Errno::PERM) if !rustix::process::geteuid().is_root() => {
-            helper::unmount(mountpoint, lazy)
-        }
-        Err(Errno::BUSY) => Err(MountError::Busy { path: path() }),
-        Err(Errno::INVAL | Errno::NOENT) => Err(MountError::NotMounted { path: path() }),
-        Err(error) => Err(MountError::Io { path: path(), source: io::Error::from(error) }),
-    }
+    MountPoint::find(mountpoint)?.unmount(lazy)
 }
 
 #[cfg(test)]

@@ -32,6 +32,12 @@ pub enum MountError {
         /// Type and source of what is mounted there.
         by: String,
     },
+    /// Somebody else is mounting there and does not come to an end.
+    #[error("{}: somebody else keeps this directory locked", path.display())]
+    Contended {
+        /// The mount point.
+        path: PathBuf,
+    },
     /// The kernel has no FUSE, or its device file is missing.
     #[error("/dev/fuse is missing")]
     NoDevice,
@@ -122,6 +128,7 @@ impl MountError {
             Self::Missing { .. } => "`--mkdir` makes it",
             Self::NotDirectory { .. } | Self::NotEmpty { .. } => "choose an empty directory",
             Self::AlreadyMounted { .. } => "unmount it first, or choose another directory",
+            Self::Contended { .. } => "see who has it open with `fuser -v DIR`",
             Self::NoDevice => {
                 "load the kernel module with `modprobe fuse`; in a container, start it with --device /dev/fuse"
             }

@@ -3,6 +3,7 @@
 //! It mounts and hands the connection over a socket, whose number it finds in `_FUSE_COMMFD`
 //! (fusermount3(1)).
 
+use std::ffi::OsStr;
 use std::io::ErrorKind::{NotFound, PermissionDenied};
 use std::io::{self, IoSliceMut, Read};
 use std::mem::MaybeUninit;
@@ -44,8 +45,16 @@ pub(super) fn mount(mountpoint: &Path, options: &str) -> Result<OwnedFd, MountEr
     }
 }
 
-pub(super) fn unmount(mountpoint: &Path, lazy: bool) -> Result<(), MountError> {
-    let mut child = start(mountpoint, |command| command.arg(if lazy { "-uz" } else { "-u" }))?;
+/// Unmounts `name` in `directory`, which was found at `mountpoint`. The program is started in that
+/// directory: it finds out where it is and refuses a place that has moved since.
+pub(super) fn unmount(
+    directory: &Path,
+    name: &OsStr,
+    mountpoint: &Path,
+    lazy: bool,
+) -> Result<(), MountError> {
+    let flag = if lazy { "-uz" } else { "-u" };
+    let mut child = start(Path::new(name), |command| command.arg(flag).current_dir(directory))?;
     match finish(&mut child).map_err(MountError::io(mountpoint))? {
         None => Ok(()),
         Some(message) => Err(refusal(mountpoint, message)),

@@ -209,6 +209,8 @@ pub(super) const UNMOUNTING: &[Rule] = &[
     when(libc::SYS_openat, &[&[reading(2)]]),
     #[cfg(target_arch = "x86_64")]
     when(libc::SYS_open, &[&[reading(1)]]),
+    // Back into the private mount namespace that the mount is in.
+    when(libc::SYS_setns, &[&[exactly(1, &[bits(libc::CLONE_NEWNS)])]]),
     // Of a path never what a link there leads to; of a descriptor's link in /proc what is open there.
     when(
         libc::SYS_umount2,
@@ -252,6 +254,8 @@ pub(super) const SUPERVISOR: &[Rule] = &[
     ),
     when(libc::SYS_ioctl, &[&[exactly(1, &[CLONE_DEVICE])]]),
     when(libc::SYS_prlimit64, &[&[exactly(0, &[0])]]),
+    when(libc::SYS_setns, &[&[exactly(1, &[bits(libc::CLONE_NEWNS)])]]),
+    when(libc::SYS_unshare, &[&[exactly(0, &[bits(libc::CLONE_NEWNS)])]]),
     // Mounts.
     always(libc::SYS_fsconfig),
     always(libc::SYS_fsmount),

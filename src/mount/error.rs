@@ -29,14 +29,6 @@ pub enum Error {
         /// The reference.
         image: String,
     },
-    /// The server's log cannot be made.
-    #[error("{}: {source}", path.display())]
-    Log {
-        /// Where.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
     /// A process for the server cannot be made.
     #[error("cannot start the server: {0}")]
     Fork(#[source] io::Error),
@@ -51,6 +43,23 @@ pub enum Error {
     Server {
         /// What it said.
         message: String,
+    },
+    /// The server neither began to serve nor ended.
+    #[error("the server does not start; after {seconds} seconds it was ended")]
+    Slow {
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// A mount that somebody else's process keeps, in another mount namespace.
+    #[error(
+        "{}: mounted in another mount namespace by process {pid}, which does not unmount it",
+        path.display()
+    )]
+    Elsewhere {
+        /// The mount point there.
+        path: PathBuf,
+        /// The server.
+        pid: u32,
     },
     /// The kernel and the server did not agree.
     #[error("{}: the kernel ended the connection: {source}", path.display())]
@@ -79,10 +88,13 @@ impl Error {
             Self::NoSandbox { .. } => Some(
                 "without --require-sandbox the server does without; `shale info` says what is there",
             ),
+            Self::Elsewhere { .. } => {
+                Some("enter that namespace, `nsenter -t PID -m`, and unmount it there")
+            }
+            Self::Slow { .. } => Some("see what it waits for with `shale -v mount --foreground`"),
             Self::Store(_)
             | Self::Limits(_)
             | Self::Tables(_)
-            | Self::Log { .. }
             | Self::Fork(_)
             | Self::Server { .. }
             | Self::Connection { .. }

@@ -14,8 +14,9 @@ use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
+use super::private::Home;
 use super::sandbox::{self, Helper};
-use crate::fuse::{self, MountError, MountPoint};
+use crate::fuse::{MountError, MountPoint};
 use crate::sys::{process, signal};
 
 /// The one question, and the answers.
@@ -37,6 +38,8 @@ pub(super) struct Kept {
     pub(super) mountpoint: PathBuf,
     /// What `stat` says of it.
     pub(super) device: (u32, u32),
+    /// The private mount namespace that it is in and the keeper is not.
+    pub(super) home: Option<Home>,
 }
 
 impl Keeper {
@@ -75,7 +78,7 @@ impl Keeper {
 }
 
 fn keep(kept: &Kept, mut asked: PipeReader, mut say: PipeWriter) -> io::Result<()> {
-    Helper::Keeper.confine();
+    Helper::Keeper.confine(kept.home.is_some());
     say.write_all(&[DONE])?;
     let mut question = [0];
     while asked.read(&mut question)? == 1 {
@@ -97,15 +100,26 @@ fn keep(kept: &Kept, mut asked: PipeReader, mut say: PipeWriter) -> io::Result<(
 
 impl Kept {
     fn unmount(&self) -> Result<(), MountError> {
-        let mountpoint = &self.mountpoint;
-        // Somebody may have unmounted, or mounted something else on top. The descriptor inside
-        // must be closed before: it would make the mount busy.
-        if MountPoint::find(mountpoint)?.device() != self.device {
-            return Err(MountError::NotMounted { path: mountpoint.clone() });
+        if let Some(home) = self.home {
+            let entered = home.enter();
+            let path = || self.mountpoint.clone();
+            if !entered.map_err(|source| MountError::Io { path: path(), source })? {
+                return Err(MountError::NotMounted { path: path() });
+            }
         }
-        match fuse::detach(mountpoint, false) {
-            Err(MountError::Busy { .. }) => fuse::detach(mountpoint, true),
+        match self.find()?.unmount(false) {
+            Err(MountError::Busy { .. }) => self.find()?.unmount(true),
             other => other,
+        }
+    }
+
+    /// The mount. Somebody may have unmounted, or mounted something else on top.
+    fn find(&self) -> Result<MountPoint, MountError> {
+        let point = MountPoint::find(&self.mountpoint)?;
+        if point.device() == self.device {
+            Ok(point)
+        } else {
+            Err(MountError::NotMounted { path: self.mountpoint.clone() })
         }
     }
 }

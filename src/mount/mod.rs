@@ -22,6 +22,7 @@
 mod calls;
 mod error;
 mod keeper;
+mod private;
 mod record;
 pub mod sandbox;
 mod server;
@@ -34,6 +35,11 @@ mod watch;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 pub use error::Error;
 pub use record::{Listed, State, clean, list};
@@ -43,11 +49,15 @@ pub use view::View;
 
 use crate::content;
 use crate::fuse::{self, MountOptions, MountPoint};
-use crate::store::{Lease, MountRecord, Store};
+use crate::store::{MountRecord, Store};
 use crate::sys::limits::Raised;
 use crate::sys::process;
 use server::Server;
 use supervise::Supervised;
+
+/// How long a server may take from its start to its first answer, which are milliseconds on a
+/// machine that is well.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How a mount is made.
 #[derive(Debug, Clone, Default)]
@@ -88,8 +98,7 @@ pub fn mount(
     mountpoint: &Path,
     options: &Options,
 ) -> Result<MountRecord, Error> {
-    // Held until the record is there, which pins the same.
-    let (server, _lease) = prepare(store, view, mountpoint, options)?;
+    let server = prepare(store, view, mountpoint, options)?;
     let place = server.mountpoint().to_owned();
     let log = server.create_log();
     let started = log.and_then(|log| fork_server(server, log)).and_then(|(_, record)| {
@@ -108,8 +117,7 @@ pub fn mount_supervised(
     mountpoint: &Path,
     options: &Options,
 ) -> Result<MountRecord, Error> {
-    // The supervisor inherits the lease, and with it its lock.
-    let (server, _lease) = prepare(store, view()?, mountpoint, options)?;
+    let server = prepare(store, view()?, mountpoint, options)?;
     let place = server.mountpoint().to_owned();
     let started = server.create_log().and_then(|log| {
         let copy = log.try_clone().map_err(Error::Fork)?;
@@ -121,14 +129,35 @@ pub fn mount_supervised(
 
 /// The record, if the mount answers. If not, nothing may be mounted any more.
 fn answering(place: &Path, started: Result<MountRecord, Error>) -> Result<MountRecord, Error> {
-    let record = started.and_then(|record| match place.symlink_metadata() {
-        Ok(_) => Ok(record),
-        Err(source) => Err(Error::NoAnswer { path: place.to_owned(), source }),
-    });
-    record.inspect_err(|_| {
-        // The first error is the one to report.
-        let _ = fuse::detach(place, true);
-    })
+    let record = match started {
+        Ok(record) => record,
+        Err(error) => {
+            record::undo(place);
+            return Err(error);
+        }
+    };
+    match answer_within(place, PATIENCE) {
+        Ok(()) => Ok(record),
+        Err(source) => {
+            // By device: what is there now may be another mount.
+            if let Ok(point) = MountPoint::find(place)
+                && Some(point.device()) == record.device
+            {
+                // The first error is the one to report.
+                let _ = point.unmount(true);
+            }
+            Err(Error::NoAnswer { path: place.to_owned(), source })
+        }
+    }
+}
+
+/// Asks the mount for its root, in a thread that is left behind when no answer comes.
+fn answer_within(place: &Path, limit: Duration) -> io::Result<()> {
+    let (say, hear) = mpsc::channel();
+    let place = place.to_owned();
+    // Nobody may be there to hear it any more.
+    thread::Builder::new().spawn(move || drop(say.send(place.symlink_metadata().map(drop))))?;
+    hear.recv_timeout(limit).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// Mounts `view` on `mountpoint` and serves it in this process until it is unmounted. `ready` is
@@ -143,16 +172,10 @@ pub fn mount_foreground(
     if options.auto_unmount {
         watch::start(store, mountpoint, std::process::id())?;
     }
-    let (server, lease) = prepare(store, view, mountpoint, options)?;
+    let server = prepare(store, view, mountpoint, options)?;
     let place = server.mountpoint().to_owned();
-    let served = server.run(|record| {
-        drop(lease);
-        ready(record);
-    });
-    served.inspect_err(|_| {
-        // As above: the mount is useless without its server.
-        let _ = fuse::detach(&place, true);
-    })
+    // The mount is useless without its server.
+    server.run(ready).inspect_err(|_| record::undo(&place))
 }
 
 /// Checks the place, removes a dead mount of ours from it, and mounts.
@@ -161,12 +184,16 @@ fn prepare(
     view: View,
     mountpoint: &Path,
     options: &Options,
-) -> Result<(Server, Lease), Error> {
+) -> Result<Server, Error> {
     if options.require_sandbox {
         sandbox::insist()?;
     }
     Raised::new()?;
-    let point = usable_place(store, mountpoint)?;
+    record::clean_place(store, MountPoint::find(mountpoint)?)?;
+    // Of several who mount here at once one does, and the others find it done.
+    let _turn = MountPoint::find(mountpoint)?.lock()?;
+    let point = MountPoint::find(mountpoint)?;
+    point.check_usable()?;
     let connection = fuse::attach(&point, &mount_options(&view, options))?;
     Ok(Server::new(store.clone(), view, point.path().to_owned(), connection, options))
 }
@@ -174,16 +201,9 @@ fn prepare(
 /// Whether a mount could be made at `mountpoint`, to be asked before an image is fetched for it. A
 /// dead mount of ours is removed from there.
 pub fn check_place(store: &Store, mountpoint: &Path) -> Result<(), Error> {
-    usable_place(store, mountpoint).map(drop)
-}
-
-fn usable_place(store: &Store, mountpoint: &Path) -> Result<MountPoint, Error> {
-    let mut point = MountPoint::find(mountpoint)?;
-    if record::clean_place(store, &point)? {
-        point = MountPoint::find(mountpoint)?;
-    }
-    point.check_usable()?;
-    Ok(point)
+    record::clean_place(store, MountPoint::find(mountpoint)?)?;
+    let point = MountPoint::find(mountpoint)?;
+    Ok(point.check_usable()?)
 }
 
 fn mount_options(view: &View, options: &Options) -> MountOptions {
@@ -232,6 +252,13 @@ fn fork_telling(
         1
     })
     .map_err(Error::Fork)?;
+    if !process::readable_within(&hear, PATIENCE).map_err(Error::Fork)? {
+        if let Some(child) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+            // It has just been started, so the number is still its own.
+            let _ = kill_process(child, Signal::KILL);
+        }
+        return Err(Error::Slow { seconds: PATIENCE.as_secs() });
+    }
     let mut said = String::new();
     // One line, not to the end: what the process starts has the pipe open too.
     BufReader::new(hear).read_line(&mut said).map_err(Error::Fork)?;

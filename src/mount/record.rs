@@ -1,6 +1,7 @@
 //! Mounts that are there, living or dead, and the removal of dead ones.
 //!
-//! A mount is dead when nobody holds its record: its server was killed. What it left in the mount
+//! Who stands behind a record says the store ([`Life`]). A mount is dead when nobody does: its server
+//! was killed. What it left in the mount
 //! table is removed only if the kernel says that its connection is gone, so that a mount of
 //! somebody else on the same place is never touched.
 
@@ -9,9 +10,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::Error;
-use super::server::forget;
-use crate::fuse::{self, FSTYPE, MountPoint};
-use crate::store::{MountRecord, Store};
+use crate::fuse::{FSTYPE, MountError, MountPoint};
+use crate::store::{Life, MountRecord, Store};
+use crate::sys::namespace;
 
 /// Looks at a mount that should be dead, and the time between them.
 const ATTEMPTS: u32 = 20;
@@ -22,9 +23,10 @@ pub(super) const BETWEEN: Duration = Duration::from_millis(20);
 pub enum State {
     /// It answers.
     Alive,
-    /// It was unmounted while somebody used it, and still serves them; or it is mounted only in
-    /// another mount namespace.
+    /// It was unmounted lazily while somebody used it, and still serves them.
     Detached,
+    /// It is mounted in another mount namespace.
+    Elsewhere,
     /// Its server was killed, and its supervisor is about to start another.
     Restarting,
     /// Its server was killed.
@@ -37,6 +39,7 @@ impl State {
         match self {
             Self::Alive => "alive",
             Self::Detached => "detached",
+            Self::Elsewhere => "elsewhere",
             Self::Restarting => "restarting",
             Self::Dead => "dead",
         }
@@ -59,17 +62,23 @@ pub fn list(store: &Store) -> Result<Vec<Listed>, Error> {
     let now = super::server::now();
     let mut listed = Vec::new();
     for record in store.mounts()? {
-        let state = match store.mount_is_alive(&record)? {
-            true if is_at_its_place(&record) => State::Alive,
-            true => State::Detached,
-            false if record.supervisor.is_some_and(|process| process.lives()) => State::Restarting,
-            false => State::Dead,
+        let state = match store.mount_life(&record)? {
+            Life::Served if is_elsewhere(&record) => State::Elsewhere,
+            Life::Served if is_at_its_place(&record) => State::Alive,
+            Life::Served => State::Detached,
+            Life::Restarting => State::Restarting,
+            Life::Dead => State::Dead,
         };
         let seconds = u64::try_from(now.saturating_sub(record.since)).unwrap_or(0);
         listed.push(Listed { record, state, uptime: Duration::from_secs(seconds) });
     }
     listed.sort_by(|a, b| (a.record.since, &a.record.id).cmp(&(b.record.since, &b.record.id)));
     Ok(listed)
+}
+
+fn is_elsewhere(record: &MountRecord) -> bool {
+    let here = namespace::mount_namespace();
+    record.namespace.is_some_and(|there| here.is_some_and(|here| here != there))
 }
 
 /// Whether what is mounted at the record's place is the mount that it speaks of. Asks no server.
@@ -92,13 +101,15 @@ pub fn clean(store: &Store) -> Result<Vec<MountRecord>, Error> {
 
 /// Removes a dead mount from `point`, with or without a record, and records of mounts there that
 /// are gone. True when something was unmounted.
-pub(super) fn clean_place(store: &Store, point: &MountPoint) -> Result<bool, Error> {
+pub(super) fn clean_place(store: &Store, point: MountPoint) -> Result<bool, Error> {
     for Listed { record, state, .. } in list(store)? {
         if record.mountpoint == point.path() {
-            if state != State::Dead {
-                return Ok(false);
+            match state {
+                State::Dead => store.remove_mount(&record.id)?,
+                // Of others, what is here is not theirs.
+                State::Detached | State::Elsewhere => {}
+                State::Alive | State::Restarting => return Ok(false),
             }
-            forget(store, &record.id)?;
         }
     }
     unmount_dead(point)
@@ -106,10 +117,12 @@ pub(super) fn clean_place(store: &Store, point: &MountPoint) -> Result<bool, Err
 
 pub(super) fn clean_record(store: &Store, record: &MountRecord) -> Result<(), Error> {
     // A mount point that is gone has no mount either.
-    if let Ok(point) = MountPoint::find(&record.mountpoint) {
-        unmount_dead(&point)?;
+    if let Ok(point) = MountPoint::find(&record.mountpoint)
+        && record.device.is_none_or(|device| device == point.device())
+    {
+        unmount_dead(point)?;
     }
-    forget(store, &record.id)
+    Ok(store.remove_mount(&record.id)?)
 }
 
 /// The dead mount at `place`. The kernel may take a moment to end the connection of a server that
@@ -130,17 +143,29 @@ pub(super) fn find_dead(place: &Path) -> Result<Option<MountPoint>, Error> {
 }
 
 /// Whether what is mounted at `point` is ours and has lost its server.
-fn is_dead(point: &MountPoint) -> Result<bool, Error> {
+pub(super) fn is_dead(point: &MountPoint) -> Result<bool, Error> {
     let ours = point.mount()?.is_some_and(|mount| mount.fstype == FSTYPE);
     Ok(ours && point.is_disconnected())
 }
 
 /// Unmounts what is mounted at `point` when it is ours and has lost its server.
-pub(super) fn unmount_dead(point: &MountPoint) -> Result<bool, Error> {
-    let dead = is_dead(point)?;
-    if dead {
-        // Lazily: a shell that stands in a dead mount must not keep it.
-        fuse::detach(point.path(), true)?;
+pub(super) fn unmount_dead(point: MountPoint) -> Result<bool, Error> {
+    if !is_dead(&point)? {
+        return Ok(false);
     }
-    Ok(dead)
+    // Lazily: a shell that stands in a dead mount must not keep it.
+    match point.unmount(true) {
+        Ok(()) => Ok(true),
+        // Somebody else was faster.
+        Err(MountError::NotMounted { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Unmounts what a mount left at `place` whose server has ended before it was done.
+pub(super) fn undo(place: &Path) {
+    // The first error is the one to report.
+    if let Ok(Some(point)) = find_dead(place) {
+        let _ = point.unmount(true);
+    }
 }

@@ -4,7 +4,8 @@
 //! ```text
 //! the store                read
 //! content/, seekable/      make, write, rename, remove: what lies there is checked by whoever reads it
-//! mounts/                  remove: its own record and log
+//! mounts/                  remove: its own record and log; where the store cannot be written, in
+//!                          the directory that stands for it
 //! /dev/fuse                a descriptor of its own for each thread
 //! everything else          nothing: no other file, program, process, socket, mount or capability
 //! ```
@@ -38,8 +39,9 @@ pub(super) enum Helper {
 
 impl Helper {
     /// Takes from this thread, and from those it starts, what the helper does not need. What cannot
-    /// be taken is logged.
-    pub(super) fn confine(self) {
+    /// be taken is logged. `private`: the mount is in a private mount namespace, which has to be
+    /// entered again.
+    pub(super) fn confine(self, private: bool) {
         if !sandbox::may_mount() {
             log::debug!("{self:?} starts fusermount3 when it is needed: not confined");
             return;
@@ -52,7 +54,7 @@ impl Helper {
             Self::Supervisor => &[calls::EVERY, calls::SUPERVISOR],
         };
         let confined = sandbox::no_new_privileges()
-            .and_then(|()| sandbox::keep_mounting(self == Self::Supervisor))
+            .and_then(|()| sandbox::keep_mounting(self == Self::Supervisor, private))
             .and_then(|()| match sandbox::missing().contains(&Part::Seccomp) {
                 true => Ok(()),
                 false => sandbox::restrict_calls(rules),
@@ -101,14 +103,14 @@ pub fn enter(store: &Store, required: bool) -> Result<(), Error> {
     let root = store.root();
     let content = root.join(Derived::Content.directory());
     let seekable = root.join(Derived::Seekable.directory());
-    let mounts = root.join("mounts");
-    let files = [
+    let mounts = store.mount_dirs();
+    let mut files = vec![
         (root, Rights::Read),
         (content.as_path(), Rights::Change),
         (seekable.as_path(), Rights::Change),
-        (mounts.as_path(), Rights::Remove),
         (Path::new("/dev/fuse"), Rights::Device),
     ];
+    files.extend(mounts.iter().map(|directory| (directory.as_path(), Rights::Remove)));
     let missing = sandbox::missing();
     let there = |part: Part| !missing.contains(&part);
     take("no_new_privs", required, sandbox::no_new_privileges())?;

@@ -4,20 +4,19 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::num::NonZero;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::keeper::{Keeper, Kept};
-use super::{Error, Options, View, sandbox};
+use super::{Error, Options, View, private, sandbox};
 use crate::content::Content;
 use crate::fs::{self as filesystem, ImageFs, Provenance, Viewer};
 use crate::fuse::{MountPoint, Session};
 use crate::oci::Digest;
-use crate::store::{Lease, MountRecord, Store, Supervisor};
-use crate::sys::{memory, process, signal};
+use crate::store::{Hold, MountId, MountRecord, Store, Supervisor};
+use crate::sys::{memory, namespace, process, signal};
 
 /// How far the kernel reads ahead on root's mounts, in KiB. The protocol's own limit is 128.
 const READ_AHEAD_KB: &str = "1024";
@@ -30,7 +29,7 @@ const THREADS: (usize, usize) = (2, 8);
 #[derive(Debug)]
 pub(super) struct Server {
     store: Store,
-    id: String,
+    id: MountId,
     image: String,
     image_id: Digest,
     pinned: Vec<Digest>,
@@ -40,18 +39,19 @@ pub(super) struct Server {
     threads: usize,
     require_sandbox: bool,
     supervisor: Option<Supervisor>,
+    /// Keeps the image in the store for as long as it is served.
+    hold: Hold,
 }
 
 impl Server {
-    /// The server of `view`, mounted at `mountpoint` over `connection`; and the lease on what it
-    /// needs, to be kept until there is a record.
+    /// The server of `view`, mounted at `mountpoint` over `connection`.
     pub(super) fn new(
         store: Store,
         view: View,
         mountpoint: PathBuf,
         connection: OwnedFd,
         options: &Options,
-    ) -> (Self, Lease) {
+    ) -> Self {
         let masked = !options.suid && !process::is_real_root();
         let shown = filesystem::View { mask_suid: masked, uid: options.uid, gid: options.gid };
         let viewer = masked.then(Viewer::this);
@@ -60,7 +60,7 @@ impl Server {
             layers: view.layers.iter().map(|layer| *layer.digest()).collect(),
         });
         let content = Content::open(store.clone(), view.layers, options.content.clone());
-        let server = Self {
+        Self {
             id: new_id(),
             image: view.image,
             image_id: view.image_id,
@@ -75,9 +75,9 @@ impl Server {
             threads: options.threads.unwrap_or_else(default_threads),
             require_sandbox: options.require_sandbox,
             supervisor: None,
+            hold: view.hold,
             store,
-        };
-        (server, view.lease)
+        }
     }
 
     pub(super) fn mountpoint(&self) -> &Path {
@@ -85,21 +85,19 @@ impl Server {
     }
 
     /// Has a supervisor, and the id of the server that died before it, if one did.
-    pub(super) fn supervised(mut self, id: Option<&str>, supervisor: Supervisor) -> Self {
-        self.id = id.map_or(self.id, str::to_owned);
+    pub(super) fn supervised(mut self, id: Option<&MountId>, supervisor: Supervisor) -> Self {
+        self.id = id.map_or(self.id, MountId::clone);
         self.supervisor = Some(supervisor);
         self
     }
 
-    pub(super) fn id(&self) -> &str {
+    pub(super) fn id(&self) -> &MountId {
         &self.id
     }
 
     /// Makes the file that the server's messages go to.
     pub(super) fn create_log(&self) -> Result<File, Error> {
-        let path = log_path(&self.store, &self.id);
-        let log = File::options().append(true).create_new(true).mode(0o600).open(&path);
-        log.map_err(|source| Error::Log { path, source })
+        Ok(self.store.create_log(&self.id)?)
     }
 
     /// Serves. `ready` is called once, when the kernel has agreed and the record is written.
@@ -121,11 +119,14 @@ impl Server {
             since: now(),
             pinned: self.pinned,
             device: Some(device),
+            namespace: namespace::mount_namespace(),
             supervisor: self.supervisor,
         };
         let lock = self.store.record_mount(&record)?;
-        let kept = Kept { mountpoint: self.mountpoint.clone(), device };
+        let home = private::leave(&self.mountpoint);
+        let kept = Kept { mountpoint: self.mountpoint.clone(), device, home };
         let keeper = Arc::new(Mutex::new(Keeper::start(kept).map_err(Error::Fork)?));
+        let _hold = self.hold;
         self.store.make_derived_dirs();
         // Before there is any other thread; they all inherit it.
         sandbox::enter(&self.store, self.require_sandbox)?;
@@ -142,7 +143,7 @@ impl Server {
             unmount(&keeper);
         }
         sandbox::report();
-        forget(&self.store, &record.id)?;
+        self.store.forget_mount(&record.id)?;
         drop(lock);
         served.map_err(failed)
     }
@@ -151,7 +152,7 @@ impl Server {
 /// The thread that ends a server.
 struct Ending {
     store: Store,
-    id: String,
+    id: MountId,
     keeper: Arc<Mutex<Keeper>>,
 }
 
@@ -165,7 +166,7 @@ impl Ending {
             if asked {
                 sandbox::report();
                 // What cannot be removed is found dead and removed later.
-                let _ = forget(&self.store, &self.id);
+                let _ = self.store.forget_mount(&self.id);
                 process::end(1);
             }
             asked = true;
@@ -179,20 +180,6 @@ impl Ending {
 fn unmount(keeper: &Mutex<Keeper>) -> bool {
     // There is nothing in it that a panic could leave half done.
     keeper.lock().unwrap_or_else(PoisonError::into_inner).unmount()
-}
-
-/// Removes the record of a mount, and its log unless that says something.
-pub(super) fn forget(store: &Store, id: &str) -> Result<(), Error> {
-    let log = log_path(store, id);
-    if log.metadata().is_ok_and(|log| log.len() == 0) {
-        // A log without lines that stays does no harm.
-        let _ = fs::remove_file(log);
-    }
-    Ok(store.forget_mount(id)?)
-}
-
-fn log_path(store: &Store, id: &str) -> PathBuf {
-    store.root().join("mounts").join(format!("{id}.log"))
 }
 
 /// As root, lets the kernel ask for large pieces; without the right to, nothing is lost but speed.
@@ -214,16 +201,19 @@ pub(super) fn now() -> i64 {
 }
 
 /// Twelve hexadecimal digits that no other mount has.
-fn new_id() -> String {
+fn new_id() -> MountId {
     let mut bytes = [0; 6];
     let random = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
-    if let Err(error) = random {
+    let digits = match random {
+        Ok(()) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
         // Unique all the same: a process makes one mount a nanosecond at most.
-        log::debug!("/dev/urandom: {error}");
-        let text = format!("{} {:?}", std::process::id(), SystemTime::now());
-        return Digest::sha256(text.as_bytes()).hex().chars().take(12).collect();
-    }
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        Err(error) => {
+            log::debug!("/dev/urandom: {error}");
+            let text = format!("{} {:?}", std::process::id(), SystemTime::now());
+            Digest::sha256(text.as_bytes()).hex()
+        }
+    };
+    MountId::of_digits(&digits)
 }
 
 #[cfg(test)]
@@ -234,7 +224,7 @@ mod tests {
     fn ids_are_short_hexadecimal_and_differ() {
         let (one, other) = (new_id(), new_id());
         assert_ne!(one, other);
-        assert_eq!(one.len(), 12);
-        assert!(one.chars().all(|digit| digit.is_ascii_hexdigit()), "{one}");
+        assert_eq!(one.as_str().len(), 12);
+        assert!(one.as_str().chars().all(|digit| digit.is_ascii_hexdigit()), "{one}");
     }
 }

@@ -9,7 +9,8 @@
 //!
 //! The dead connection cannot be taken over: the kernel ends it with its last descriptor. So the new
 //! mount is another mount on the same directory, under the same id; who had files open on the old one
-//! gets errors from them and opens them again. A lease keeps what the image needs between two servers.
+//! gets errors from them and opens them again. The supervisor holds the image for as long as it lives:
+//! between two servers it is as much in use as with one.
 //!
 //! **Guarantees.** The dead mount stays, and answers ENOTCONN, until there is everything for the next
 //! one; for ever when it is given up, after [`LIMIT`] deaths in a row. With the right to mount and
@@ -33,10 +34,11 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process};
 
 use super::record::{BETWEEN, find_dead, unmount_dead};
 use super::sandbox::Helper;
-use super::server::{Server, forget};
+use super::server::Server;
 use super::{Error, Options, View, fork_server, mount_options};
 use crate::fuse::{self, MountPoint};
-use crate::store::{MountLock, MountRecord, Store, Supervisor};
+use crate::store::{MountId, MountLock, MountRecord, Store, Supervisor};
+use crate::sys::namespace;
 use crate::sys::signal::{self, Blocked};
 
 /// Before the first new start; doubled with each that follows soon.
@@ -65,11 +67,12 @@ impl Supervised<'_> {
     pub(super) fn run(&self, first: Server, ready: impl FnOnce(&MountRecord)) -> Result<(), Error> {
         let signals = [&signal::ENDINGS[..], &[libc::SIGCHLD]].concat();
         let signals = Blocked::new(&signals).map_err(Error::Fork)?;
-        Helper::Supervisor.confine();
+        let private = namespace::mount_namespace() != namespace::mount_namespace_of(1);
+        Helper::Supervisor.confine(private);
         let place = first.mountpoint().to_owned();
         let me = Supervisor::this();
         let first = first.supervised(None, me);
-        let id = first.id().to_owned();
+        let id = first.id().clone();
         let mut patience = Patience::default();
         let mut started = Instant::now();
         let (mut pid, record) = self.start(first)?;
@@ -92,7 +95,7 @@ impl Supervised<'_> {
     fn restart(
         &self,
         place: &Path,
-        id: &str,
+        id: &MountId,
         me: Supervisor,
         patience: &mut Patience,
         lived: Duration,
@@ -120,7 +123,7 @@ impl Supervised<'_> {
     fn attempt(
         &self,
         place: &Path,
-        id: &str,
+        id: &MountId,
         me: Supervisor,
         bare: &mut bool,
     ) -> Result<Option<u32>, Error> {
@@ -134,42 +137,42 @@ impl Supervised<'_> {
             Some(point) => point,
             None if *bare => MountPoint::find(place)?,
             None => {
-                forget(self.store, id)?;
+                self.store.remove_mount(id)?;
                 return Ok(None);
             }
         };
         let how = mount_options(&view, self.options);
-        let beneath = if point.is_mounted() { fuse::replace(&point, &how)? } else { None };
+        let dead = point.is_mounted();
+        let beneath = if dead { fuse::replace(&point, &how)? } else { None };
         let connection = match beneath {
             Some(connection) => connection,
             None => {
-                *bare = unmount_dead(&point)? || *bare;
+                *bare = unmount_dead(point)? || *bare;
                 if !*bare {
                     // Unmounted by another program since the look above.
-                    forget(self.store, id)?;
+                    self.store.remove_mount(id)?;
                     return Ok(None);
                 }
+                let _turn = MountPoint::find(place)?.lock()?;
                 let point = MountPoint::find(place)?;
                 point.check_usable()?;
                 fuse::attach(&point, &how)?
             }
         };
         *bare = false;
-        // It would keep the dead mount.
-        drop(point);
         let (store, place) = (self.store.clone(), place.to_owned());
-        let (server, _lease) = Server::new(store, view, place, connection, self.options);
+        let server = Server::new(store, view, place, connection, self.options);
         let (pid, _) = self.start(server.supervised(Some(id), me))?;
         Ok(Some(pid))
     }
 
     /// The record of the mount, unless somebody has removed it, or it is another's.
-    fn record(&self, id: &str, me: Supervisor) -> Result<Option<MountRecord>, Error> {
+    fn record(&self, id: &MountId, me: Supervisor) -> Result<Option<MountRecord>, Error> {
         Ok(self.store.mount_record(id)?.filter(|record| record.supervisor == Some(me)))
     }
 
     /// Locks the record, to be kept until the next server has written its own; `None` as above.
-    fn claim(&self, id: &str, me: Supervisor) -> Result<Option<MountLock>, Error> {
+    fn claim(&self, id: &MountId, me: Supervisor) -> Result<Option<MountLock>, Error> {
         while let Some(record) = self.record(id, me)? {
             if let Some(lock) = self.store.claim_mount(&record)? {
                 return Ok(Some(lock));

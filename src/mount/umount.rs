@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use super::record::{BETWEEN, Listed, State, clean_record, find_dead, list, unmount_dead};
-use super::{Error, server};
-use crate::fuse::{self, MountError, MountPoint};
+use rustix::process::Signal;
+
+use super::Error;
+use super::record::{self, BETWEEN, Listed, State, clean_record, find_dead, list};
+use crate::fuse::{MountError, MountPoint};
 use crate::store::{MountRecord, Store, Supervisor};
 use crate::sys::process;
 
@@ -70,6 +72,7 @@ pub fn umount(store: &Store, target: Target<'_>, lazy: bool) -> Result<Vec<Unmou
             State::Dead | State::Restarting => clean_record(store, &record).map(|()| true),
             State::Alive => umount_live(&record, lazy),
             State::Detached => wait(&record, true),
+            State::Elsewhere => end_elsewhere(&record),
         },
         mountpoint: record.mountpoint,
     });
@@ -90,34 +93,43 @@ fn umount_directory(store: &Store, directory: &Path, lazy: bool) -> (PathBuf, Re
 
 fn umount_point(store: &Store, point: MountPoint, lazy: bool) -> Result<bool, Error> {
     let path = point.path().to_owned();
-    for Listed { record, .. } in list(store)? {
-        if record.mountpoint == path && may_come_back(&record) {
-            // The descriptor would make a mount that has come back busy.
-            drop(point);
-            return withdraw(store, &record, lazy);
+    let mut listed = list(store)?;
+    listed.retain(|listed| listed.record.mountpoint == path);
+    if let Some(Listed { record, .. }) = listed.iter().find(|l| may_come_back(&l.record)) {
+        return withdraw(store, record, lazy);
+    }
+    let of = |state: State| listed.iter().find(|listed| listed.state == state);
+    if !point.is_mounted() {
+        if forget_dead(store, &path)? {
+            return Ok(true);
+        }
+        if let Some(Listed { record, .. }) = of(State::Detached) {
+            return wait(record, true);
+        }
+        if let Some(Listed { record, .. }) = of(State::Elsewhere) {
+            return end_elsewhere(record);
         }
     }
-    if !point.is_mounted() && forget_dead(store, &path)? {
-        return Ok(true);
+    let Some(Listed { record, .. }) = of(State::Alive) else {
+        // Nobody serves it, or somebody whose store is another one.
+        let dead = record::is_dead(&point)?;
+        point.unmount(dead || lazy)?;
+        return forget_dead(store, &path).map(|_| true);
+    };
+    point.unmount(lazy)?;
+    wait(record, lazy)
+}
+
+/// Ends a mount in another mount namespace, by a signal to its server: only in there can it be
+/// unmounted.
+fn end_elsewhere(record: &MountRecord) -> Result<bool, Error> {
+    let path = || record.mountpoint.clone();
+    process::signal(record.pid, record.start_time, Signal::TERM)
+        .map_err(|source| MountError::Io { path: path(), source })?;
+    match wait(record, false)? {
+        true => Ok(true),
+        false => Err(Error::Elsewhere { path: path(), pid: record.pid }),
     }
-    let here = |listed: &Listed| listed.record.mountpoint == path && listed.state == State::Alive;
-    let listed = list(store)?;
-    let detached =
-        |listed: &&Listed| listed.record.mountpoint == path && listed.state == State::Detached;
-    if !point.is_mounted()
-        && let Some(listed) = listed.iter().find(detached)
-    {
-        return wait(&listed.record, true);
-    }
-    let alive = listed.into_iter().find(here);
-    if alive.is_none() && unmount_dead(&point)? {
-        forget_dead(store, &path)?;
-        return Ok(true);
-    }
-    // The descriptor would make the mount busy.
-    drop(point);
-    fuse::detach(&path, lazy)?;
-    alive.map_or(Ok(true), |listed| wait(&listed.record, lazy))
 }
 
 /// Whether a supervisor is there to mount again, and no server.
@@ -144,18 +156,31 @@ fn withdraw(store: &Store, record: &MountRecord, lazy: bool) -> Result<bool, Err
 }
 
 fn umount_live(record: &MountRecord, lazy: bool) -> Result<bool, Error> {
-    match fuse::detach(&record.mountpoint, lazy) {
+    let point = MountPoint::find(&record.mountpoint)?;
+    if record.device.is_some_and(|device| device != point.device()) {
+        // Detached meanwhile.
+        return wait(record, true);
+    }
+    match point.unmount(lazy) {
         Ok(()) => wait(record, lazy),
-        // Detached before, or mounted in another mount namespace.
         Err(MountError::NotMounted { .. }) => wait(record, true),
         Err(error) => Err(error.into()),
     }
 }
 
+/// Waits until nobody stands behind the mount any more: its server, and who would start another.
 fn wait(record: &MountRecord, lazy: bool) -> Result<bool, Error> {
     let limit = if lazy { LAZY_PATIENCE } else { PATIENCE };
-    process::wait_until_gone(record.pid, record.start_time, limit)
-        .map_err(|source| MountError::Io { path: record.mountpoint.clone(), source }.into())
+    let server = (record.pid, record.start_time);
+    let supervisor = record.supervisor.map(|process| (process.pid, process.start_time));
+    for (pid, start) in std::iter::once(server).chain(supervisor) {
+        let gone = process::wait_until_gone(pid, start, limit);
+        let path = || record.mountpoint.clone();
+        if !gone.map_err(|source| MountError::Io { path: path(), source })? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Forgets the dead mounts on `path`; true when there were any.
@@ -163,7 +188,7 @@ fn forget_dead(store: &Store, path: &Path) -> Result<bool, Error> {
     let mut any = false;
     for Listed { record, state, .. } in list(store)? {
         if record.mountpoint == path && matches!(state, State::Dead | State::Restarting) {
-            server::forget(store, &record.id)?;
+            store.remove_mount(&record.id)?;
             any = true;
         }
     }

@@ -3,7 +3,7 @@
 use super::Error;
 use crate::oci::Digest;
 use crate::pull;
-use crate::store::{BlobId, Lease, Store, StoredImage};
+use crate::store::{BlobId, Hold, Store, StoredImage};
 use crate::tree::ImageTree;
 
 /// What a mount shows.
@@ -21,8 +21,8 @@ pub struct View {
     pub first_layer: u32,
     /// Everything that must stay in the store while it is mounted.
     pub pinned: Vec<Digest>,
-    /// Keeps it there until the mount's record does.
-    pub lease: Lease,
+    /// Keeps it there.
+    pub hold: Hold,
 }
 
 impl View {
@@ -30,9 +30,12 @@ impl View {
     /// `image` before. Tables that are missing are made again, which takes as long as unpacking;
     /// otherwise nothing here depends on the number of files.
     pub fn of(store: &Store, image: &StoredImage, name: &str) -> Result<Self, Error> {
-        let pinned = image.pins();
         // Before looking whether anything is there: what is found then stays.
-        let lease = store.lease(&pinned)?;
+        Self::held(store, image, name, store.hold(image)?)
+    }
+
+    /// The same of an image that `hold` keeps in the store.
+    pub fn held(store: &Store, image: &StoredImage, name: &str, hold: Hold) -> Result<Self, Error> {
         let layers = image.blobs(store)?;
         Ok(Self {
             image: name.to_owned(),
@@ -40,8 +43,8 @@ impl View {
             tree: pull::ensure_tree_of(store, image, &layers)?,
             layers,
             first_layer: 0,
-            pinned,
-            lease,
+            pinned: image.pins(),
+            hold,
         })
     }
 }

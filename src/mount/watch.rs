@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::sandbox::Helper;
-use super::{Error, record};
+use super::{Error, private, record};
 use crate::fuse::{FSTYPE, MountPoint};
 use crate::store::Store;
 use crate::sys::process;
@@ -29,13 +29,17 @@ pub(super) fn start(store: &Store, mountpoint: &Path, pid: u32) -> Result<(), Er
     let place = mountpoint.canonicalize().map_err(Error::Fork)?;
     let null = File::options().write(true).open("/dev/null").map_err(Error::Fork)?;
     let watch = || {
-        let waited = process::detach(null).and_then(|()| {
-            Helper::Watcher.confine();
+        let mut home = None;
+        // Nothing of the mount's is kept: an image is in use as long as somebody has its locks.
+        let waited = process::detach(null).and_then(|()| process::keep_only(&[])).and_then(|()| {
+            home = private::leave(&place);
+            Helper::Watcher.confine(home.is_some());
             while !process::wait_until_gone(pid, started, A_WHILE)? {}
             Ok(())
         });
         // Nobody is left to hear of a failure; the next mount or `umount` meets it again.
-        u8::from(waited.is_err() || clean(store, &place).is_err())
+        let back = home.is_none_or(|home| home.enter().unwrap_or(false));
+        u8::from(waited.is_err() || (back && clean(store, &place).is_err()))
     };
     process::fork_child(watch).map(drop).map_err(Error::Fork)
 }
@@ -46,10 +50,9 @@ fn clean(store: &Store, place: &Path) -> Result<(), Error> {
     for _ in 0..ATTEMPTS {
         let point = MountPoint::find(place)?;
         let ours = point.mount()?.is_some_and(|mount| mount.fstype == FSTYPE);
-        if record::clean_place(store, &point)? || !ours {
+        if record::clean_place(store, point)? || !ours {
             break;
         }
-        drop(point);
         std::thread::sleep(BETWEEN);
     }
     Ok(())

@@ -144,10 +144,10 @@ fn pull_again(
 /// found again by the next `verify`.
 fn rebuild_tables(store: &Store) {
     for image in store.images_in(&Scope::default()).unwrap_or_default() {
-        let lease = store.lease(&image.pins());
+        let hold = store.hold(&image);
         if let Err(error) = ensure_tree(store, &image) {
             log::warn!("{}: {error}", image.short_id());
         }
-        drop(lease);
+        drop(hold);
     }
 }

@@ -30,7 +30,7 @@ pub fn warnings(store: &Store, image: &StoredImage) -> Result<Warnings, PullErro
     let tree = match open(store, chain_of(&layers))?.filter(|_| complete) {
         Some(tree) => tree,
         None => {
-            let _lease = store.lease(&image.pins())?;
+            let _hold = store.hold(image)?;
             ensure_tree(store, image)?
         }
     };

@@ -95,7 +95,12 @@ impl Options {
     /// The defaults of a user's command: credentials, certificates and proxies from where docker,
     /// podman, containerd and curl look for them.
     pub fn from_environment() -> Self {
-        Self::from_variables(&|name| std::env::var_os(name).filter(|value| !value.is_empty()))
+        // mount(8) passes no $HOME on: the login of whoever mounts is found all the same.
+        let variable = |name: &str| match name {
+            "HOME" => std::env::home_dir().map(PathBuf::into_os_string),
+            _ => std::env::var_os(name),
+        };
+        Self::from_variables(&|name| variable(name).filter(|value| !value.is_empty()))
     }
 
     /// The same with the environment given, for tests.

@@ -205,7 +205,8 @@ impl Store {
     /// A temporary next to where derived files of this kind are, so that a server whose sandbox
     /// lets it write to that directory alone can make one.
     pub fn draft_derived(&self, kind: Derived, key: impl Into<Key>) -> Result<Draft, StoreError> {
-        Draft::create(self.disk(), &self.derived_dir(kind, key.into().algorithm))
+        let draft = Draft::create(self.disk(), &self.derived_dir(kind, key.into().algorithm))?;
+        Ok(draft.readable_by(self.readers().bits()))
     }
 
     /// Makes the directories that a server writes to once it may make none itself, when they are

@@ -48,6 +48,11 @@ pub trait Disk: fmt::Debug + Send + Sync {
 
     /// Gives a file to a user; never follows a symlink.
     fn set_owner(&self, path: &Path, owner: u32) -> io::Result<()>;
+
+    /// Gives a file to a group; never follows a symlink.
+    fn set_group(&self, path: &Path, group: u32) -> io::Result<()> {
+        std::os::unix::fs::lchown(path, None, Some(group))
+    }
 }
 
 /// The system calls themselves.

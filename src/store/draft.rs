@@ -35,6 +35,8 @@ pub struct Draft {
     path: PathBuf,
     position: u64,
     published: bool,
+    /// The bits of a directory's mode that let others read.
+    readers: u32,
 }
 
 impl Draft {
@@ -69,10 +71,16 @@ impl Draft {
             lock(&file, FlockOperation::LockExclusive).map_err(StoreError::at(&path))?;
             if file.metadata().map_err(StoreError::at(&path))?.nlink() > 0 {
                 let disk = Arc::clone(disk);
-                return Ok(Self { disk, file, path, position: 0, published: false });
+                return Ok(Self { disk, file, path, position: 0, published: false, readers: 0 });
             }
         }
         Err(StoreError::at(directory)(last))
+    }
+
+    /// The same, to be read by those whom these bits of a directory's mode let in.
+    pub(super) fn readable_by(mut self, bits: u32) -> Self {
+        self.readers = bits;
+        self
     }
 
     /// Syncs the file and gives it its name. The name itself is on the disk only after the
@@ -86,6 +94,10 @@ impl Draft {
     /// As [`Draft::publish`] without syncing, for what means nothing after a crash of the machine,
     /// or is not trusted: that may leave it empty.
     pub(super) fn publish_for_now(mut self, target: &Path) -> Result<File, StoreError> {
+        if self.readers != 0 {
+            let mode = 0o600 | self.readers & 0o044;
+            self.disk.set_mode(&self.path, mode).map_err(StoreError::at(&self.path))?;
+        }
         let renamed = match self.disk.rename(&self.path, target) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if let Some(directory) = target.parent() {
@@ -98,22 +110,6 @@ impl Draft {
         renamed.map_err(StoreError::at(target))?;
         self.published = true;
         self.file.try_clone().map_err(StoreError::at(target))
-    }
-
-    /// As [`Draft::publish_for_now`], and gives the file open to be read, under a lock of its own:
-    /// for whoever keeps it while others are to believe what it says. `None`: it was taken for an
-    /// orphan in the moment without a lock, and is gone; it has to be made again.
-    pub(super) fn publish_read_only(self, target: &Path) -> Result<Option<File>, StoreError> {
-        let at = |error| StoreError::at(&self.path)(error);
-        // A lock belongs to an open file: the one that can write has to give it up first.
-        let reader = File::open(&self.path).map_err(at)?;
-        lock(&self.file, FlockOperation::Unlock).map_err(at)?;
-        lock(&reader, FlockOperation::LockExclusive).map_err(at)?;
-        if reader.metadata().map_err(at)?.nlink() == 0 {
-            return Ok(None);
-        }
-        self.publish_for_now(target)?;
-        Ok(Some(reader))
     }
 
     /// The file, without a name.

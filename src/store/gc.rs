@@ -14,11 +14,12 @@ use super::draft::{self, is_locked};
 use super::ingest::partial_digest;
 use super::layout::subdirectories;
 use super::reach::{Needed, names_in};
-use super::{Derived, Key, NameRow, Store, StoreError, StoredImage, lease};
+use super::{Derived, Key, Life, NameRow, Store, StoreError, StoredImage, lease};
 use crate::oci::Digest;
 
 /// Says which of some content objects the files of some trees (by key) use. The store cannot read
-/// trees; it asks only when there are objects.
+/// trees; it asks only when there are objects: once before it locks itself, for all trees, and then for
+/// those that stay.
 pub type ContentOf<'a> = &'a dyn Fn(&HashSet<Digest>, &HashSet<Key>) -> HashSet<Key>;
 
 /// What to prune.
@@ -74,17 +75,16 @@ struct Sweep<'a> {
 impl Store {
     /// Removes images without tags (or all that are not mounted), and whatever nothing needs.
     pub fn prune(&self, prune: &Prune<'_>) -> Result<Pruned, StoreError> {
+        self.ask_ahead(prune.content)?;
         let _lock = self.lock_exclusive()?;
         let mut index = self.index()?;
-        let live = self.live_mounts()?;
-        let in_use = self.in_use()?;
-        let goes = |image: &StoredImage| {
-            (prune.all || !image.has_tag())
-                && !live.iter().any(|mount| mount.image_id == image.id)
-                && !in_use.contains(&image.id)
-                && (prune.filter)(image)
-        };
-        let images: Vec<_> = self.images_of(&index).whole.into_iter().filter(goes).collect();
+        let mut images = Vec::new();
+        for image in self.images_of(&index).whole {
+            let comes = (prune.all || !image.has_tag()) && (prune.filter)(&image);
+            if comes && self.user_of(&image.id)?.is_none() {
+                images.push(image);
+            }
+        }
         let ids = self.ids(&index);
         let gone: HashSet<Digest> = images.iter().map(|image| image.id).collect();
         let goes = |row: &NameRow| ids.of(row).is_some_and(|id| gone.contains(&id));
@@ -106,8 +106,25 @@ impl Store {
         if !prune.dry_run && changed {
             self.write_index(&mut index)?;
         }
-        pruned.reclaimed = self.sweep(&needed, Scope::Everything, prune.content, prune.dry_run)?;
+        pruned.reclaimed = self.sweep(needed, Scope::Everything, prune.content, prune.dry_run)?;
         Ok(pruned)
+    }
+
+    /// Has found out what all trees use, which takes long, before the store is locked.
+    pub(super) fn ask_ahead(&self, content: ContentOf<'_>) -> Result<(), StoreError> {
+        let objects = self.content_objects()?;
+        if objects.is_empty() {
+            return Ok(());
+        }
+        let mut trees = HashSet::new();
+        for algorithm in subdirectories(&self.root().join(Derived::Tree.directory())) {
+            let prefix = algorithm.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let names = names_in(&algorithm)?;
+            let digest = |name: &String| format!("{prefix}:{name}").parse::<Digest>().ok();
+            trees.extend(names.iter().filter_map(digest));
+        }
+        content(&trees, &objects);
+        Ok(())
     }
 
     /// The keys of all content objects.
@@ -116,15 +133,18 @@ impl Store {
         Ok(names.iter().filter_map(|name| Key::of_content(name)).collect())
     }
 
-    /// Removes files that are not in `needed`, returns their bytes. The caller holds the exclusive
-    /// lock under which `needed` was found.
+    /// Removes files that are neither in `needed` nor held by a reader, returns their bytes. The
+    /// caller holds the exclusive lock under which `needed` was found, and has written `index.json`.
     pub(super) fn sweep(
         &self,
-        needed: &Needed,
+        mut needed: Needed,
         scope: Scope<'_>,
         content: ContentOf<'_>,
         dry_run: bool,
     ) -> Result<u64, StoreError> {
+        let among = if let Scope::Of(image) = scope { Some(image) } else { None };
+        self.add_held(&mut needed, among)?;
+        let needed = &needed;
         let mut sweep = Sweep { store: self, needed, scope, content, dry_run, reclaimed: 0 };
         sweep.content()?;
         sweep.keyed(Derived::Tree.directory(), |sweep, digest| {
@@ -190,7 +210,7 @@ impl Sweep<'_> {
     }
 
     /// Removes what dead processes left, interrupted downloads that nobody waits for, dead mounts'
-    /// records and the quarantine.
+    /// records, logs of mounts that are over, and the quarantine.
     fn leftovers(&mut self) -> Result<(), StoreError> {
         let derived = Derived::ALL.map(|kind| self.store.root().join(kind.directory()));
         for directory in derived.iter().flat_map(|top| subdirectories(top)) {
@@ -205,12 +225,13 @@ impl Sweep<'_> {
         for name in names_in(&quarantine)? {
             self.unlink(&quarantine.join(name))?;
         }
-        if !self.dry_run {
-            for record in self.store.mounts()? {
-                if !self.store.mount_is_alive(&record)? {
-                    self.store.forget_mount(&record.id)?;
-                }
+        for record in self.store.mounts()? {
+            if !self.dry_run && self.store.mount_life(&record)? == Life::Dead {
+                self.store.remove_mount(&record.id)?;
             }
+        }
+        for log in self.store.old_logs()? {
+            self.unlink(&log)?;
         }
         Ok(())
     }

@@ -190,6 +190,11 @@ impl Partial {
         let disk = self.store.disk();
         disk.sync(&self.file).map_err(StoreError::at(&self.path))?;
         let target = self.store.blob_path(digest);
+        let readers = self.store.readers().bits();
+        if readers != 0 {
+            let mode = 0o600 | readers & 0o044;
+            disk.set_mode(&self.path, mode).map_err(StoreError::at(&self.path))?;
+        }
         self.store.make_room(&target)?;
         match disk.rename(&self.path, &target) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -238,12 +243,13 @@ impl Read for PartialReader {
     }
 }
 
-fn id(file: &File) -> io::Result<(u64, u64)> {
+/// Device and inode of an open file.
+pub(super) fn id(file: &File) -> io::Result<(u64, u64)> {
     file.metadata().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 /// Device and inode of what stands at `path`, `None` for nothing.
-fn file_id(path: &Path) -> io::Result<Option<(u64, u64)>> {
+pub(super) fn file_id(path: &Path) -> io::Result<Option<(u64, u64)>> {
     match fs::symlink_metadata(path) {
         Ok(metadata) => Ok(Some((metadata.dev(), metadata.ino()))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -9,12 +9,12 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::disk::{Disk, RealDisk};
 use super::draft::{self, Draft};
 use super::verify::{Code, Findings, Remedy};
-use super::{Derived, StoreError, index};
+use super::{Derived, Readers, StoreError, index};
 use crate::oci::{Algorithm, Digest};
 
 /// The store format that this program writes (docs/store-format.md).
@@ -36,6 +36,9 @@ pub struct Store {
 struct Inner {
     root: PathBuf,
     disk: Arc<dyn Disk>,
+    readers: Readers,
+    /// Where records of mounts are when the store cannot be written.
+    run_dir: OnceLock<(PathBuf, PathBuf)>,
 }
 
 /// The contents of `format`.
@@ -43,6 +46,9 @@ struct Inner {
 struct Format {
     /// Raised when an older program could no longer use the store rightly.
     format: u64,
+    /// Who may read the store besides its owner.
+    #[serde(default, skip_serializing_if = "Readers::are_nobody")]
+    readers: Readers,
 }
 
 /// The contents of `oci-layout`.
@@ -65,24 +71,44 @@ impl Store {
     pub fn open_with(root: &Path, disk: Arc<dyn Disk>) -> Result<Self, StoreError> {
         // Absolute, because a server changes its working directory.
         let root = std::path::absolute(root).map_err(StoreError::at(root))?;
-        let store = Self { inner: Arc::new(Inner { root, disk }) };
+        let store = Self::new(root, disk, Readers::Nobody);
         match store.format()? {
-            Some(found) if found > FORMAT => {
+            Some(Format { format: found, .. }) if found > FORMAT => {
                 let path = store.root().to_owned();
                 Err(StoreError::Newer { path, found, known: FORMAT })
             }
-            Some(_) => store.check_owner().map(|()| store),
+            Some(Format { readers, .. }) => {
+                store.check_access().map(|()| store.with_readers(readers))
+            }
             None => store.create().map(|()| store),
         }
     }
 
-    /// The same for `verify`, which finds and repairs a `format` that is lost or cannot be read.
+    /// The same store, which these others may read.
+    pub(super) fn with_readers(&self, readers: Readers) -> Self {
+        let (root, disk) = (self.root().to_owned(), Arc::clone(self.disk()));
+        Self::new(root, disk, readers)
+    }
+
+    fn new(root: PathBuf, disk: Arc<dyn Disk>, readers: Readers) -> Self {
+        Self { inner: Arc::new(Inner { root, disk, readers, run_dir: OnceLock::new() }) }
+    }
+
+    /// Who may read it besides its owner.
+    pub fn readers(&self) -> Readers {
+        self.inner.readers
+    }
+
+    /// The same for `verify`, which finds and repairs a `format` that is lost or cannot be read, and
+    /// wrong modes of what is in it.
     pub fn open_damaged(root: &Path) -> Result<Self, StoreError> {
         match Self::open(root) {
-            Err(StoreError::Damaged { .. }) => {
+            Err(StoreError::Damaged { .. } | StoreError::Unsafe { .. }) => {
                 let root = std::path::absolute(root).map_err(StoreError::at(root))?;
-                let store = Self { inner: Arc::new(Inner { root, disk: Arc::new(RealDisk) }) };
-                store.check_owner().map(|()| store)
+                let (disk, readers) = (Arc::new(RealDisk), Readers::Nobody);
+                let store = Self::new(root, disk, readers);
+                let readers = store.format().ok().flatten().map(|format| format.readers);
+                store.check_owner().map(|()| store.with_readers(readers.unwrap_or_default()))
             }
             other => other,
         }
@@ -95,7 +121,8 @@ impl Store {
 
     /// A new temporary in `ingest/`.
     pub fn draft(&self) -> Result<Draft, StoreError> {
-        Draft::create(self.disk(), &self.ingest_dir())
+        let draft = Draft::create(self.disk(), &self.ingest_dir())?;
+        Ok(draft.readable_by(self.readers().bits()))
     }
 
     /// Puts every name given so far to blobs and derived files on the disk.
@@ -105,6 +132,10 @@ impl Store {
             self.disk().sync_dir(&directory).map_err(StoreError::at(&directory))?;
         }
         Ok(())
+    }
+
+    pub(super) fn run_dir_cell(&self) -> &OnceLock<(PathBuf, PathBuf)> {
+        &self.inner.run_dir
     }
 
     pub(super) fn disk(&self) -> &Arc<dyn Disk> {
@@ -139,8 +170,8 @@ impl Store {
         self.root().join("format")
     }
 
-    /// The format number, `None` when there is no `format` file.
-    fn format(&self) -> Result<Option<u64>, StoreError> {
+    /// What `format` says, `None` when there is no such file.
+    fn format(&self) -> Result<Option<Format>, StoreError> {
         let path = self.format_path();
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
@@ -148,33 +179,21 @@ impl Store {
             Err(error) => return Err(StoreError::at(&path)(error)),
         };
         match serde_json::from_slice::<Format>(&bytes) {
-            Ok(format) => Ok(Some(format.format)),
+            Ok(format) => Ok(Some(format)),
             Err(error) => Err(StoreError::Damaged { path, what: error.to_string() }),
         }
-    }
-
-    /// A store that others could change would make us write through their symlinks; CVE-2021-41091
-    /// and CVE-2024-25621 were open store directories.
-    fn check_owner(&self) -> Result<(), StoreError> {
-        let metadata = fs::metadata(self.root()).map_err(StoreError::at(self.root()))?;
-        let me = rustix::process::geteuid().as_raw();
-        let why = if metadata.uid() != me && metadata.uid() != 0 {
-            format!("the store belongs to user {}, not to {me}", metadata.uid())
-        } else if metadata.mode() & 0o022 != 0 {
-            format!("others may write to the store (mode {:04o})", metadata.mode() & 0o7777)
-        } else {
-            return Ok(());
-        };
-        Err(StoreError::Unsafe { path: self.root().to_owned(), why })
     }
 
     /// Makes a store in a directory that is missing, empty, or left unfinished.
     fn create(&self) -> Result<(), StoreError> {
         draft::create_dirs(&**self.disk(), self.root())?;
         self.check_unused()?;
-        // An empty directory that somebody made beforehand has whatever mode was the habit. When
-        // it is not ours the next line says so.
-        let _ = self.disk().set_mode(self.root(), 0o700);
+        // An empty directory that somebody made beforehand has whatever mode was the habit. One
+        // that is somebody else's is left as it is.
+        let found = fs::metadata(self.root()).map_err(StoreError::at(self.root()))?;
+        if found.uid() == rustix::process::geteuid().as_raw() {
+            self.disk().set_mode(self.root(), 0o700).map_err(StoreError::at(self.root()))?;
+        }
         self.check_owner()?;
         let _lock = self.lock_exclusive()?;
         if self.format()?.is_some() {
@@ -193,9 +212,13 @@ impl Store {
         self.write_format()
     }
 
-    fn write_format(&self) -> Result<(), StoreError> {
-        let format = format!("{{\"format\":{FORMAT}}}\n");
-        self.write_small(&self.format_path(), format.as_bytes())?;
+    pub(super) fn write_format(&self) -> Result<(), StoreError> {
+        let path = self.format_path();
+        let format = Format { format: FORMAT, readers: self.readers() };
+        let mut bytes =
+            serde_json::to_vec(&format).map_err(|error| StoreError::at(&path)(error.into()))?;
+        bytes.push(b'\n');
+        self.write_small(&path, &bytes)?;
         self.disk().sync_dir(self.root()).map_err(StoreError::at(self.root()))
     }
 

@@ -1,4 +1,5 @@
-//! What must stay: everything that a name, a live mount or a lease needs.
+//! What must stay: everything that a name, a live mount or a lease needs; [`super::hold`] adds what
+//! readers hold.
 //!
 //! Called under the exclusive lock, so that nobody adds to it meanwhile. It reads documents more
 //! leniently than anything else does: whatever looks like a reference to a blob keeps that blob.
@@ -15,11 +16,11 @@ use serde_json::Value;
 use super::blobs::open_regular;
 use super::draft::is_locked;
 use super::index::{Index, Named};
-use super::{MountRecord, NameRow, Store, StoreError, lease};
+use super::{NameRow, Store, StoreError, lease};
 use crate::oci::{ChainId, Config, Digest, OciManifest};
 
 /// How many lists may lie in one another before the innermost are not looked at.
-const DEPTH: u32 = 8;
+pub(super) const DEPTH: u32 = 8;
 
 /// What something needs, as far as the store can tell.
 #[derive(Debug, Default)]
@@ -103,31 +104,11 @@ impl Store {
         needed.chains.extend(chains);
     }
 
-    /// Records of mounts that are alive.
-    pub fn live_mounts(&self) -> Result<Vec<MountRecord>, StoreError> {
-        let mut alive = Vec::new();
-        for record in self.mounts()? {
-            if self.mount_is_alive(&record)? {
-                alive.push(record);
-            }
-        }
-        Ok(alive)
-    }
-
-    /// What running pulls and starting mounts hold.
+    /// What running pulls hold.
     pub(super) fn leased(&self) -> Result<HashSet<Digest>, StoreError> {
-        self.leased_under(lease::PREFIX)
-    }
-
-    /// What running commands need, among it the IDs of their images.
-    pub(super) fn in_use(&self) -> Result<HashSet<Digest>, StoreError> {
-        self.leased_under(lease::IN_USE)
-    }
-
-    fn leased_under(&self, prefix: &str) -> Result<HashSet<Digest>, StoreError> {
         let directory = self.ingest_dir();
         let mut leased = HashSet::new();
-        for name in names_in(&directory)?.iter().filter(|name| name.starts_with(prefix)) {
+        for name in names_in(&directory)?.iter().filter(|name| name.starts_with(lease::PREFIX)) {
             let path = directory.join(name);
             let file = open_regular(&path).map_err(StoreError::at(&path))?;
             let Some(file) = file else { continue };

@@ -7,10 +7,11 @@
 //! mounted, or that a command runs in, is not deleted, forced or not.
 
 use super::gc::{ContentOf, Removed, Scope, deleted};
+use super::hold::User;
 use super::image::{Found, short};
 use super::index::{Index, Named};
 use super::reach::Needed;
-use super::{NameRow, Store, StoreError};
+use super::{MountRecord, NameRow, Store, StoreError};
 use crate::oci::Digest;
 
 /// A reference to an image, as `rm` counts them.
@@ -69,6 +70,7 @@ impl Store {
         force: bool,
         content: ContentOf<'_>,
     ) -> Result<Removed, StoreError> {
+        self.ask_ahead(content)?;
         let _lock = self.lock_exclusive()?;
         let mut index = self.index()?;
         let found = self.find(&index, text)?;
@@ -129,7 +131,7 @@ impl Store {
             None => removed.deleted = image.id.into_iter().collect(),
         }
         self.write_index(after)?;
-        removed.reclaimed = self.sweep(&needed, Scope::Of(&own), content, false)?;
+        removed.reclaimed = self.sweep(needed, Scope::Of(&own), content, false)?;
         Ok(())
     }
 
@@ -139,15 +141,13 @@ impl Store {
     }
 
     fn refuse_used(&self, image: &ImageRows, text: &str) -> Result<(), StoreError> {
-        let in_use = self.in_use()?;
-        if image.id.is_some_and(|id| in_use.contains(&id)) {
-            return Err(StoreError::Running { image: text.to_owned() });
-        }
-        let mounts = self.live_mounts()?;
-        match mounts.into_iter().find(|mount| image.id == Some(mount.image_id)) {
-            Some(mount) => {
-                Err(StoreError::InUse { image: text.to_owned(), mountpoint: mount.mountpoint })
+        let Some(id) = image.id else { return Ok(()) };
+        let image = text.to_owned();
+        match self.user_of(&id)? {
+            Some(User::Mount(MountRecord { mountpoint, .. })) => {
+                Err(StoreError::InUse { image, mountpoint })
             }
+            Some(User::Command) => Err(StoreError::Running { image }),
             None => Ok(()),
         }
     }

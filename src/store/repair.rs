@@ -16,7 +16,7 @@ use super::draft::is_locked;
 use super::index::Index;
 use super::reach::names_in;
 use super::verify::{Finding, Remedy};
-use super::{NameRow, Store, StoreError};
+use super::{Life, NameRow, Store, StoreError};
 use crate::oci::{Algorithm, Descriptor, Digest, Document, JSON_LIMIT, is_docker_manifest};
 
 /// A blob that was moved away to be fetched again.
@@ -78,8 +78,11 @@ impl Store {
     }
 
     fn forget_dead(&self, id: &str) -> Result<bool, StoreError> {
-        match self.mount_record(id)? {
-            Some(record) if !self.mount_is_alive(&record)? => self.forget_mount(id).map(|()| true),
+        let Ok(id) = id.parse() else { return Ok(false) };
+        match self.mount_record(&id)? {
+            Some(record) if self.mount_life(&record)? == Life::Dead => {
+                self.remove_mount(&id).map(|()| true)
+            }
             _ => Ok(false),
         }
     }

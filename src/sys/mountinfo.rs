@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 /// One mounted file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
+    /// The number of this mount, as statx(2) reports it (`stx_mnt_id`).
+    pub id: u64,
     /// Major and minor number of its device, as `stat` reports it.
     pub device: (u32, u32),
     /// Where it is mounted.
@@ -36,6 +38,11 @@ pub fn at(mountpoint: &Path) -> io::Result<Option<Mount>> {
     Ok(mounts()?.into_iter().rfind(|mount| mount.mountpoint == mountpoint))
 }
 
+/// The mount with this number.
+pub fn by_id(id: u64) -> io::Result<Option<Mount>> {
+    Ok(mounts()?.into_iter().find(|mount| mount.id == id))
+}
+
 /// Reads a table; lines that do not have the documented form are passed over.
 pub fn parse(table: &[u8]) -> Vec<Mount> {
     table.split(|byte| *byte == b'\n').filter_map(parse_line).collect()
@@ -44,13 +51,15 @@ pub fn parse(table: &[u8]) -> Vec<Mount> {
 /// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue`
 fn parse_line(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|byte| *byte == b' ');
-    let device = text(fields.nth(2)?);
+    let id = text(fields.next()?).parse().ok()?;
+    let device = text(fields.nth(1)?);
     let (major, minor) = device.split_once(':')?;
     let mountpoint = fields.nth(1)?;
     let options = text(fields.next()?);
     // Optional fields end at a single dash.
     fields.find(|field| *field == b"-")?;
     Some(Mount {
+        id,
         device: (major.parse().ok()?, minor.parse().ok()?),
         mountpoint: PathBuf::from(OsString::from_vec(unescape(mountpoint))),
         options,
@@ -104,7 +113,7 @@ mod tests {
             41 22 0:42 / /mnt/c\\134d rw - tmpfs\nnonsense\n\n";
         let mounts = parse(table);
         assert_eq!(mounts.len(), 2, "{mounts:?}");
-        assert_eq!(mounts[0].device, (254, 0));
+        assert_eq!((mounts[0].id, mounts[0].device), (22, (254, 0)));
         assert_eq!(mounts[1].mountpoint, Path::new("/mnt/a b"));
         assert_eq!(mounts[1].fstype, "fuse.shale");
         assert_eq!(mounts[1].source, "docker.io/library/x:1");

@@ -1,7 +1,9 @@
-//! Leaving the namespaces that this process shares with others.
+//! Leaving the namespaces that this process shares with others, and telling them apart.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 
 use rustix::net::{AddressFamily, SocketType, socket};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
@@ -38,4 +40,19 @@ pub fn loopback_up() -> io::Result<()> {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// The mount namespace of this process, by its inode number; `None` without /proc.
+pub fn mount_namespace() -> Option<u64> {
+    number(&File::open("/proc/self/ns/mnt").ok()?)
+}
+
+/// The same of another process; `None` where that may not be seen.
+pub fn mount_namespace_of(pid: u32) -> Option<u64> {
+    number(&File::open(format!("/proc/{pid}/ns/mnt")).ok()?)
+}
+
+/// The inode number of an open namespace.
+pub fn number(namespace: &File) -> Option<u64> {
+    namespace.metadata().ok().map(|namespace| namespace.ino())
 }

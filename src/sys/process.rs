@@ -195,6 +195,30 @@ pub fn start_time(pid: u32) -> Option<u64> {
     fields.nth(18)?.parse().ok()
 }
 
+/// The numbers of all processes that can be seen.
+///
+/// # Errors
+/// When /proc cannot be read.
+pub fn all() -> io::Result<Vec<u32>> {
+    let names = fs::read_dir("/proc")?;
+    Ok(names.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
+}
+
+/// Sends a signal to the process that began at `start`; nothing when it has ended.
+pub fn signal(pid: u32, start: u64, signal: Signal) -> io::Result<()> {
+    let Some(id) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(()) };
+    let process = match pidfd_open(id, PidfdFlags::empty()) {
+        Ok(process) => process,
+        Err(rustix::io::Errno::SRCH) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    // As below.
+    if start_time(pid) != Some(start) {
+        return Ok(());
+    }
+    Ok(rustix::process::pidfd_send_signal(&process, signal)?)
+}
+
 /// Bytes of memory that a process has now, where that can be seen.
 pub fn resident(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;

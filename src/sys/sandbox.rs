@@ -116,16 +116,20 @@ pub fn may_mount() -> bool {
     capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN))
 }
 
-/// Drops every capability but those to mount and to pass directories, and with `all` those that
-/// making a server out of this process takes.
+/// Drops every capability but those to mount and to pass directories; with `servers` keeps also those
+/// that making a server out of this process takes, and with `namespaces` those to enter the mount
+/// namespace of another process.
 ///
 /// # Errors
 /// What the kernel says.
-pub fn keep_mounting(all: bool) -> io::Result<()> {
+pub fn keep_mounting(servers: bool, namespaces: bool) -> io::Result<()> {
     let _ = clear_ambient_capability_set();
     let mut kept = CapabilitySet::SYS_ADMIN | CapabilitySet::DAC_READ_SEARCH;
-    if all {
+    if servers {
         kept |= CapabilitySet::SETPCAP | CapabilitySet::DAC_OVERRIDE;
+    }
+    if namespaces {
+        kept |= CapabilitySet::SYS_CHROOT | CapabilitySet::SYS_PTRACE;
     }
     let kept = capabilities(None)?.permitted & kept;
     let sets =

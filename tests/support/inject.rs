@@ -1,7 +1,7 @@
 //! System calls made in a stopped thread of another process, as somebody would make them who took it
 //! over.
 //!
-//! The thread must be waiting in a system call: the instruction before the one that it would go on
+//! The thread is stopped where it waits in a system call: the instruction before the one that it would go on
 //! with then makes one. Its registers are set for each call, and put back so that it waits again as
 //! before. x86-64 only.
 
@@ -29,6 +29,9 @@ pub enum Outcome {
 /// `syscall`, as the two bytes lie in memory.
 const INSTRUCTION: i64 = 0x050f;
 
+/// Results of interrupted calls that only the kernel sees (include/linux/errno.h).
+const RESTARTS: [i64; 4] = [-512, -513, -514, -516];
+
 /// `rt_sigreturn`, which ends a handler.
 const SIGRETURN: u64 = 15;
 
@@ -45,12 +48,13 @@ impl Stopped {
     pub fn new(process: u32, thread: u32) -> Self {
         let tid = Pid::from_raw(i32::try_from(thread).unwrap());
         ptrace::seize(tid, Options::PTRACE_O_TRACESYSGOOD).expect("root may");
-        ptrace::interrupt(tid).unwrap();
-        let stopped = wait(tid);
-        assert!(matches!(stopped, WaitStatus::PtraceEvent(..)), "{stopped:?}");
-        let before = ptrace::getregs(tid).unwrap();
-        let word = ptrace::read(tid, (before.rip - 2) as ptrace::AddressType).unwrap();
-        assert_eq!(word & 0xffff, INSTRUCTION, "thread {thread} is not in a system call");
+        let mut before = interrupt(tid);
+        // On its way to where it waits.
+        while !is_waiting(tid, &before) {
+            ptrace::cont(tid, None).unwrap();
+            std::thread::yield_now();
+            before = interrupt(tid);
+        }
         Self { process, thread: tid, before, ended: false }
     }
 
@@ -129,6 +133,20 @@ impl Drop for Stopped {
         self.go_to(again);
         let _ = ptrace::detach(self.thread, None);
     }
+}
+
+fn interrupt(thread: Pid) -> user_regs_struct {
+    ptrace::interrupt(thread).unwrap();
+    let stopped = wait(thread);
+    assert!(matches!(stopped, WaitStatus::PtraceEvent(..)), "{stopped:?}");
+    ptrace::getregs(thread).unwrap()
+}
+
+/// Whether a system call was interrupted, which the kernel would begin again.
+fn is_waiting(thread: Pid, registers: &user_regs_struct) -> bool {
+    let word = ptrace::read(thread, (registers.rip - 2) as ptrace::AddressType).unwrap();
+    let begun = registers.orig_rax.cast_signed() >= 0;
+    begun && word & 0xffff == INSTRUCTION && RESTARTS.contains(&registers.rax.cast_signed())
 }
 
 fn wait(thread: Pid) -> WaitStatus {

@@ -1,6 +1,8 @@
 //! An image of the shells of this machine, with the libraries that they need and busybox for the
 //! rest, so that tests of terminals need no image from elsewhere.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

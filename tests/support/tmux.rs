@@ -1,5 +1,7 @@
 //! A terminal of tmux(1), with bash on it: what a person would type and see.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};

@@ -62,6 +62,17 @@ pub struct Global {
     /// The store [default: $SHALE_ROOT, or ~/.local/share/shale, for root /var/lib/shale]
     #[arg(long, global = true, value_name = "DIR")]
     pub root: Option<PathBuf>,
+    /// Let others read the store from now on: `group` (that of its directory) or all
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHO",
+        value_enum,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "all"
+    )]
+    pub shared: Option<Shared>,
     /// Print only IDs or names, no progress and no messages
     #[arg(short, long, global = true)]
     pub quiet: bool,
@@ -81,6 +92,17 @@ pub struct Global {
         hide_default_value = true
     )]
     pub color: ColorChoice,
+}
+
+/// Who may read a store besides its owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Shared {
+    /// The group of its directory
+    Group,
+    /// Every user of the machine
+    All,
+    /// No one
+    Nobody,
 }
 
 /// A command, plain or in Docker's group.

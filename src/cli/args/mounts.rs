@@ -61,14 +61,15 @@ Examples:
   shale mount --upto 1 debian:12 ./d             The image as the second layer left it
   shale mount -o uid=1000,gid=1000 debian:12 ./d
 
-Options of -o: allow_other (others may look in; the default for root), private (they may not), suid
-  and dev (show and obey set-user-ID bits, device files), noexec, uid=N and gid=N (show everything
+Options of -o: allow_other (others may look in; the default for root), deny_other (they may not), suid
+  and dev (show and obey set-user-ID bits, device files; for mount(8) allow_suid and allow_dev), noexec, uid=N and gid=N (show everything
   as owned by them), provenance (show of files and directories which layer made them, as the extended
   attributes user.shale.layer and user.shale.digest), auto_unmount (also when the server is killed),
   fsname=TEXT (the source in the mount table). `ro` and the other words of fstab are accepted.
 
 With a link /sbin/mount.fuse.shale to this program, `mount -t fuse.shale debian:12 /mnt` and fstab
-  work too; there -o also takes platform=, pull=, layer=, upto= and root= (the store).")]
+  work too; there -o also takes root= (the store), platform=, pull=, layer=, upto=, limit=, authfile=,
+  retry-for=, supervise, require-sandbox, plain-http and insecure.")]
 pub struct Mount {
     /// Of which image.
     #[command(flatten)]
@@ -97,7 +98,7 @@ pub struct Mount {
     #[arg(long, value_name = "LAYER")]
     pub upto: Option<String>,
     /// Mount options, separated by commas
-    #[arg(short, value_name = "OPTIONS", value_delimiter = ',')]
+    #[arg(short, value_name = "OPTIONS")]
     pub options: Vec<String>,
 }
 
@@ -123,10 +124,13 @@ pub struct Umount {
 /// `shale mounts`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-States:  alive; restarting (its server was killed, its supervisor mounts again); dead (its server
+States:  alive; detached (unmounted lazily, and still in use); elsewhere (mounted in another mount
+         namespace; `shale umount` ends it); restarting (its server was killed, its supervisor mounts again); dead (its server
          was killed: `shale umount` or `shale prune` clears it away)
+         `name moved`: its name stands for another image by now, which the next mount shows
 Fields:  .ID .Image .ImageID .Dir .PID .Uptime .State .Status
-         .Supervisor")]
+         .Supervisor .Moved .Log (what its server had to say; `shale prune` removes those of mounts
+         that are over)")]
 pub struct Mounts {
     /// Show IDs in full
     #[arg(long)]

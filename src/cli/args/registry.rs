@@ -1,6 +1,8 @@
 //! Commands that talk to registries.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
@@ -20,6 +22,26 @@ pub struct Connection {
     /// Do not check the registry's certificate
     #[arg(long)]
     pub insecure: bool,
+    /// Take credentials from this file alone (as of `docker login`, or podman's auth.json)
+    #[arg(long, value_name = "FILE")]
+    pub authfile: Option<PathBuf>,
+    /// While the registry refuses connections or its name is unknown, ask again for this long: the
+    /// network may come late after a boot. For example 60s, 5m
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub retry_for: Option<Duration>,
+}
+
+/// A number of seconds, minutes or hours: `90`, `90s`, `5m`, `1h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.char_indices().last() {
+        Some((at, 's')) => (text.get(..at), 1),
+        Some((at, 'm')) => (text.get(..at), 60),
+        Some((at, 'h')) => (text.get(..at), 3600),
+        _ => (Some(text), 1),
+    };
+    let number = number.and_then(|number| number.parse::<u32>().ok());
+    let seconds = number.map(|number| u64::from(number) * unit);
+    seconds.map(Duration::from_secs).ok_or_else(|| "expected a time such as 60s or 5m".to_owned())
 }
 
 /// `shale pull`

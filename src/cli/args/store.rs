@@ -38,7 +38,7 @@ Examples:
   shale verify --deep --repair
 
 What is odd in a layer is listed too (`layer-warning`); it is no damage, SEMANTICS.md says what is shown.
-Exit status: 0 nothing is damaged, 1 something is, 2 something could not be looked at.
+Exit status: 0 nothing is damaged, 1 something is, 4 something could not be looked at.
 Fields:  .Code .Severity .Object .Path .Detail .Remedy")]
 pub struct Verify {
     /// Only what this image needs

@@ -20,14 +20,14 @@ use crate::cli::error::Error;
 use crate::cli::mounts::mount::image;
 use crate::cli::terminal::cut_off;
 use crate::mount::View;
-use crate::store::Lease;
+use crate::store::Hold;
 
 /// An image whose files can be read.
 pub struct Opened {
     /// Its files.
     pub browser: Browser,
     /// Keeps them in the store.
-    _lease: Lease,
+    _hold: Hold,
 }
 
 /// Opens the image that the user wants, fetched when it is missing.
@@ -35,7 +35,7 @@ pub fn open(context: &mut Context, wanted: &Wanted) -> Result<Opened, Error> {
     let store = context.store()?;
     let (image, _held) = image(context, wanted)?;
     let view = View::of(&store, &image, &image.id.to_string())?;
-    Ok(Opened { browser: Browser::open(store, view.tree, view.layers), _lease: view.lease })
+    Ok(Opened { browser: Browser::open(store, view.tree, view.layers), _hold: view.hold })
 }
 
 /// An error about `path` of `image`, with what to do about it.

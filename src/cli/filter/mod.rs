@@ -155,7 +155,9 @@ impl ImageFilter {
     /// Whether the image is meant, whatever its names are.
     pub fn takes(&self, image: &StoredImage) -> bool {
         let time = created(image);
-        self.before.is_none_or(|before| time < before)
+        // One that says a time which is none is not taken for old.
+        let known = image.config.created.is_none() || !time.is_zero();
+        self.before.is_none_or(|before| known && time < before)
             && self.since.is_none_or(|since| time > since)
             && self.filters.labels_match(&image.config.config.labels)
     }

@@ -15,7 +15,15 @@ pub fn prune(context: &mut Context, args: &PruneArgs) -> Result<(), Error> {
     let filters = Filters::parse(&args.filter, &PRUNE_KEYS)?;
     filters.at_most_one("until")?;
     let filter = ImageFilter::new(filters, context)?;
-    let all = args.all || filter.dangling == Some(false);
+    if let Some(dangling) = filter.dangling.filter(|dangling| *dangling == args.all) {
+        // As Docker: `-a` is about all images, and without it only those that dangle are pruned.
+        let own = !args.all;
+        return Err(Error::failed(format!(
+            "--filter: invalid filter 'dangling=[{dangling} {own}]'"
+        ))
+        .hint("`--all` takes all images that are not in use; without it dangling ones are"));
+    }
+    let all = args.all;
     if !args.force && !confirm(context, all)? {
         return Ok(());
     }

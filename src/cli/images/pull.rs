@@ -5,6 +5,8 @@
 
 use std::ffi::OsStr;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::cli::args::{Connection, Pull as Args, RaisedLimits};
 use crate::cli::context::Context;
@@ -12,9 +14,9 @@ use crate::cli::error::Error;
 use crate::cli::local;
 use crate::cli::terminal::Progress;
 use crate::oci::{ImageName, Platform, Reference};
-use crate::pull::{self, Options, Pulled, Status};
-use crate::source;
-use crate::source::registry::Registry;
+use crate::pull::{self, Options, PullError, Pulled, Status};
+use crate::source::registry::{Fault, Registry, RegistryError};
+use crate::source::{self, Clock, SourceError};
 
 /// `shale pull`
 pub fn pull(context: &mut Context, args: &Args) -> Result<(), Error> {
@@ -83,6 +85,7 @@ impl Fetch {
         let store = context.store()?;
         let limits = self.limits.all();
         let source_options = source::Options { limits, ..source_options(&self.connection) };
+        let clock = Arc::clone(&source_options.clock);
         let source = source::open(name, &source_options)?;
         context.out.message(&heading(name));
         let options = Options {
@@ -94,10 +97,42 @@ impl Fetch {
         };
         let progress = Progress::new(context.quiet, context.out.can_draw());
         let canonical = stored.canonical();
-        let pulled = pull::pull(&store, &*source, Some(&canonical), &options, &progress);
+        let limit = self.connection.retry_for.unwrap_or_default();
+        let pulled = until_reachable(limit, &*clock, || {
+            pull::pull(&store, &*source, Some(&canonical), &options, &progress)
+        });
         progress.clear();
         Ok(pulled?)
     }
+}
+
+/// The longest wait between two tries to reach a registry.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Tries again for `limit` while nobody listens or the name is not known; what was fetched so far is
+/// kept.
+fn until_reachable<T>(
+    limit: Duration,
+    clock: &dyn Clock,
+    mut attempt: impl FnMut() -> Result<T, PullError>,
+) -> Result<T, PullError> {
+    let end = clock.now() + limit;
+    let mut pause = Duration::from_millis(250);
+    loop {
+        match attempt() {
+            Err(error) if is_unreachable(&error) && clock.now() < end => {
+                log::info!("{error}; tried again");
+                clock.sleep(pause.min(end.saturating_sub(clock.now())));
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            other => return other,
+        }
+    }
+}
+
+fn is_unreachable(error: &PullError) -> bool {
+    let PullError::Source(SourceError::Registry(error)) = error else { return false };
+    matches!(error, RegistryError::Transport { fault: Fault::Refused | Fault::Lookup(_), .. })
 }
 
 /// How a source is reached, from the command line.
@@ -106,6 +141,9 @@ pub fn source_options(connection: &Connection) -> source::Options {
     options.plain_http = connection.plain_http;
     options.plain_credentials = connection.plain_http_credentials;
     options.insecure = connection.insecure;
+    if let Some(file) = &connection.authfile {
+        options.auth_files = vec![file.clone()];
+    }
     if let Some(hub) = std::env::var_os("SHALE_HUB").and_then(|hub| hub.into_string().ok()) {
         options.hub = hub;
     }
@@ -164,4 +202,76 @@ fn conclude(
         Status::UpToDate => format!("Status: Image is up to date for {familiar}"),
     });
     context.out.line(full)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::sync::Mutex;
+    use std::time::SystemTime;
+
+    use super::*;
+
+    /// Sleeps at once.
+    #[derive(Debug, Default)]
+    struct FakeClock(Mutex<Duration>);
+
+    impl Clock for FakeClock {
+        fn now(&self) -> Duration {
+            *self.0.lock().expect("not poisoned")
+        }
+
+        fn wall(&self) -> SystemTime {
+            SystemTime::UNIX_EPOCH
+        }
+
+        fn sleep(&self, time: Duration) {
+            *self.0.lock().expect("not poisoned") += time;
+        }
+    }
+
+    fn fails(fault: Fault) -> PullError {
+        let url = "https://r.example/v2/".to_owned();
+        PullError::Source(SourceError::Registry(RegistryError::Transport {
+            url,
+            proxy: None,
+            fault,
+        }))
+    }
+
+    #[test]
+    fn a_registry_that_comes_late_is_waited_for() {
+        let (clock, tries) = (FakeClock::default(), Cell::new(0));
+        let reached = until_reachable(Duration::from_secs(60), &clock, || {
+            tries.set(tries.get() + 1);
+            match tries.get() {
+                1 | 3 => Err(fails(Fault::Refused)),
+                2 | 4 => Err(fails(Fault::Lookup("x".into()))),
+                number => Ok(number),
+            }
+        });
+        assert_eq!(reached.expect("in time"), 5);
+        assert!(clock.now() < Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_registry_that_never_comes_is_given_up_in_time() {
+        for limit in [0, 1, 60] {
+            let (clock, limit) = (FakeClock::default(), Duration::from_secs(limit));
+            let never = until_reachable(limit, &clock, || Err::<(), _>(fails(Fault::Refused)));
+            assert!(never.is_err());
+            assert_eq!(clock.now(), limit);
+        }
+    }
+
+    #[test]
+    fn what_waiting_does_not_mend_is_an_error_at_once() {
+        let (clock, tries) = (FakeClock::default(), Cell::new(0));
+        let failed = until_reachable(Duration::from_secs(60), &clock, || {
+            tries.set(tries.get() + 1);
+            Err::<(), _>(fails(Fault::Tls("no trust".into())))
+        });
+        assert!(failed.is_err());
+        assert_eq!((tries.get(), clock.now()), (1, Duration::ZERO));
+    }
 }

@@ -19,9 +19,9 @@ pub fn save(context: &mut Context, args: &Save) -> Result<(), Error> {
         SaveFormat::OciArchive => Kind::Oci,
     };
     let store = context.store()?;
-    let pins: Vec<_> = items.iter().flat_map(|item| item.image.pins()).collect();
     // Nothing of it may go while it is written.
-    let _lease = store.lease(&pins)?;
+    let holds = items.iter().map(|item| store.hold(&item.image));
+    let _holds = holds.collect::<Result<Vec<_>, _>>()?;
     match &args.output {
         Some(path) => write_file(path, |out| archive::write(&store, &items, kind, out)),
         None if io::stdout().is_terminal() => {

@@ -13,7 +13,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use crate::cli::error::Error;
-use crate::cli::mounts::options::{is_generic, parse};
+use crate::cli::mounts::options::{is_generic, join, parse, split};
 
 /// The name of the link.
 pub const NAME: &str = "mount.fuse.shale";
@@ -26,7 +26,10 @@ const FAILURE: u8 = 32;
 const USAGE: &str = "usage: mount.fuse.shale IMAGE DIR [-sfnv] [-t TYPE] [-o OPTIONS]";
 
 /// Options that are words of `shale mount` or `shale` of their own.
-const LONG: [&str; 5] = ["platform", "pull", "layer", "upto", "root"];
+const LONG: [&str; 7] = ["platform", "pull", "layer", "upto", "limit", "authfile", "retry-for"];
+
+/// The same without a value.
+const FLAGS: [&str; 4] = ["supervise", "require-sandbox", "plain-http", "insecure"];
 
 /// Whether the program was called by the helper's name.
 pub fn is_called(words: &[OsString]) -> bool {
@@ -55,6 +58,7 @@ pub fn translate(words: &[OsString]) -> Result<Option<Vec<OsString>>, Error> {
     for word in call.options {
         match word.split_once('=') {
             Some(("root", value)) => globals.push(format!("--root={value}")),
+            None if FLAGS.contains(&&*word) => own.push(format!("--{word}")),
             Some((key, value)) if LONG.contains(&key) => own.push(format!("--{key}={value}")),
             // mount(8) adds `rw` by itself: nobody need have asked for it.
             _ if word == "rw" || is_generic(&word) => {}
@@ -64,7 +68,7 @@ pub fn translate(words: &[OsString]) -> Result<Option<Vec<OsString>>, Error> {
     }
     parse(&rest)?;
     // mount(8) knows by the source that a line of fstab is mounted.
-    if let Some(source) = image.to_str().filter(|text| !text.contains(','))
+    if let Some(source) = image.to_str()
         && !rest.iter().any(|word| word.starts_with("fsname="))
     {
         rest.push(format!("fsname={source}"));
@@ -75,7 +79,7 @@ pub fn translate(words: &[OsString]) -> Result<Option<Vec<OsString>>, Error> {
     let quiet = if call.verbose { "--verbose" } else { "--quiet" };
     let words = ["shale".to_owned(), quiet.to_owned()].into_iter().chain(globals);
     let words = words.chain(["mount".to_owned()]).chain(own);
-    let words = words.chain(["-o".to_owned(), rest.join(","), "--".to_owned()]);
+    let words = words.chain(["-o".to_owned(), join(&rest), "--".to_owned()]);
     Ok(Some(words.map(OsString::from).chain([image, directory]).collect()))
 }
 
@@ -89,7 +93,7 @@ fn read(words: &[OsString]) -> Result<Call, Error> {
             None => Err(Error::usage(format!("{option} needs a value")).hint(USAGE)),
         };
         match &*text {
-            "-o" => call.options.extend(value("-o")?.split(',').map(str::to_owned)),
+            "-o" => call.options.extend(split(&value("-o")?)),
             // The type is what we are called for.
             "-t" => drop(value("-t")?),
             _ if text.len() > 1 && text.starts_with('-') => flags(&mut call, &text)?,
@@ -138,6 +142,12 @@ mod tests {
                     -o rw,noatime,x-systemd.automount,platform=linux/arm64,root=/s,allow_other";
         let wanted = "shale --quiet --root=/s mount --platform=linux/arm64 \
                       -o allow_other,fsname=debian:12 -- debian:12 /mnt";
+        assert_eq!(translated(line).expect("valid").as_deref(), Some(wanted));
+        let line = "m a b -o supervise,require-sandbox,plain-http,insecure,limit=xattrs=7,\
+                    limit=ratio=9,authfile=/a,retry-for=60s,fsname=a\\,b,allow_suid,deny_other";
+        let wanted = "shale --quiet mount --supervise --require-sandbox --plain-http --insecure \
+                      --limit=xattrs=7 --limit=ratio=9 --authfile=/a --retry-for=60s \
+                      -o fsname=a\\,b,allow_suid,deny_other -- a b";
         assert_eq!(translated(line).expect("valid").as_deref(), Some(wanted));
         assert_eq!(translated("m a b -fv").expect("valid"), None);
     }

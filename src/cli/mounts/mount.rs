@@ -15,12 +15,12 @@ use crate::mount::{self, View};
 use crate::oci::{ImageName, Platform, Reference};
 use crate::pull::PullError;
 use crate::source;
-use crate::store::{Lease, StoreError, StoredImage};
+use crate::store::{Hold, StoreError, StoredImage};
 use crate::tree::MergeError;
 
 /// `shale mount`
 pub fn mount(context: &mut Context, args: &Mount) -> Result<(), Error> {
-    let mut options = options::parse(&args.options)?;
+    let mut options = options::parse_all(&args.options)?;
     options.require_sandbox = args.require_sandbox;
     if args.supervise && options.auto_unmount {
         return Err(Error::usage("--supervise: -o auto_unmount would unmount instead"));
@@ -36,7 +36,8 @@ pub fn mount(context: &mut Context, args: &Mount) -> Result<(), Error> {
     let name = image.names.first().cloned().unwrap_or_else(|| image.id.to_string());
     let name = chosen_name(&args.wanted.image, &image).unwrap_or(name);
     let first_layer = cut_layers(&mut image, args)?;
-    let view = || match View::of(&store, &image, &name) {
+    let hold = store.hold_in_use(&image)?;
+    let view = || match View::held(&store, &image, &name, hold.clone()) {
         Ok(view) => Ok(View { first_layer, ..view }),
         Err(error) => Err(numbered(error, first_layer)),
     };
@@ -79,7 +80,7 @@ const TRIES: usize = 5;
 /// The image to use, fetched when the policy says so, and what keeps its layers in the store. One
 /// that an `rm` or a `prune` next door took away before it was held, or whose layers are missing
 /// for another reason, is fetched again.
-pub fn image(context: &mut Context, args: &Wanted) -> Result<(StoredImage, Lease), Error> {
+pub fn image(context: &mut Context, args: &Wanted) -> Result<(StoredImage, Hold), Error> {
     let store = context.store()?;
     let mut missing = None;
     for last in (0..TRIES).map(|number| number + 1 == TRIES) {
@@ -87,9 +88,9 @@ pub fn image(context: &mut Context, args: &Wanted) -> Result<(StoredImage, Lease
             (Err(error), Some(missing)) => return Err(not_again(missing, error)),
             (found, _) => found?,
         };
-        let lease = store.lease(&image.pins())?;
-        match image.blobs(&store) {
-            Ok(_) => return Ok((image, lease)),
+        let held = store.hold(&image);
+        match held.and_then(|hold| image.blobs(&store).map(|_| hold)) {
+            Ok(hold) => return Ok((image, hold)),
             Err(error @ StoreError::MissingBlob { .. })
                 if !last && args.fetching.pull != PullPolicy::Never =>
             {

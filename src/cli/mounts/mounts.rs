@@ -5,7 +5,8 @@ use crate::cli::context::{Context, familiar};
 use crate::cli::error::Error;
 use crate::cli::format::{Columns, Format, short, units};
 use crate::mount::{self, Listed};
-use crate::store::Supervisor;
+use crate::oci::Reference;
+use crate::store::{MountRecord, Store, Supervisor};
 use crate::template::{Field, Struct, Value};
 
 /// `shale mounts`
@@ -22,6 +23,8 @@ pub fn mounts(context: &mut Context, args: &Mounts) -> Result<(), Error> {
             ("State", "STATE"),
             ("Status", "STATE"),
             ("Supervisor", "SUPERVISOR"),
+            ("Moved", "MOVED"),
+            ("Log", "LOG"),
         ],
         table: "{{.ID}}\t{{.Image}}\t{{.Dir}}\t{{.PID}}\t{{.Uptime}}\t{{.Status}}".to_owned(),
     };
@@ -29,15 +32,17 @@ pub fn mounts(context: &mut Context, args: &Mounts) -> Result<(), Error> {
     let format = Format::choose(args.format.as_deref(), &columns, quiet)?;
     let store = context.store()?;
     let rows: Vec<Value> =
-        mount::list(&store)?.iter().map(|listed| row(listed, args.no_trunc)).collect();
+        mount::list(&store)?.iter().map(|listed| row(&store, listed, args.no_trunc)).collect();
     format.print(&mut context.out, &columns, rows)
 }
 
-fn row(listed: &Listed, full_id: bool) -> Value {
+fn row(store: &Store, listed: &Listed, full_id: bool) -> Value {
     let record = &listed.record;
     let supervisor = record.supervisor.filter(Supervisor::lives);
-    let status = if supervisor.is_some() { ", supervised" } else { "" };
-    let status = format!("{}{status}", listed.state.name());
+    let moved = has_moved(store, record);
+    let supervised = if supervisor.is_some() { ", supervised" } else { "" };
+    let older = if moved { ", name moved" } else { "" };
+    let status = format!("{}{supervised}{older}", listed.state.name());
     let supervisor = supervisor.map(|process| process.pid.to_string()).unwrap_or_default();
     let image_id = if full_id { record.image_id.to_string() } else { short(&record.image_id) };
     Value::from(Struct::row(
@@ -52,6 +57,15 @@ fn row(listed: &Listed, full_id: bool) -> Value {
             Field::new("State", listed.state.name()),
             Field::new("Status", status),
             Field::new("Supervisor", supervisor),
+            Field::new("Moved", moved.to_string()),
+            Field::new("Log", store.log_path(&record.id).to_string_lossy().into_owned()),
         ],
     ))
+}
+
+/// Whether the name that was mounted stands for another image now, or for none.
+fn has_moved(store: &Store, record: &MountRecord) -> bool {
+    let named = record.image.parse::<Reference>().is_ok();
+    let now = store.open_to_mount(&record.image);
+    named && now.map_or(true, |image| image.id != record.image_id)
 }

@@ -1,6 +1,6 @@
 //! `verify`: what is wrong with the store, a finding a line, and with `--repair` what became of it.
 //!
-//! Exit status: 0 nothing is damaged, 1 something is, 2 something could not be looked at. Leftovers
+//! Exit status: 0 nothing is damaged, 1 something is, 4 something could not be looked at. Leftovers
 //! of killed processes, tables of another version and what is odd in an image are listed and are no
 //! damage.
 
@@ -18,7 +18,7 @@ use crate::store::verify::{Finding, Remedy, Severity};
 use crate::template::{Field, Struct, Value};
 
 /// The exit status when something could not be looked at.
-const UNCHECKED: u8 = 2;
+const UNCHECKED: u8 = 4;
 
 /// `shale verify`
 pub fn verify(context: &mut Context, args: &Args) -> Result<(), Error> {

@@ -13,7 +13,7 @@ use super::super::ingest::partial_digest;
 use super::super::lease;
 use super::{Code, Findings, Remedy, Scope, Survey};
 use crate::oci::Digest;
-use crate::store::{BlobId, Derived, Store, StoreError};
+use crate::store::{BlobId, Derived, Life, Store, StoreError};
 
 /// Files of the root directory.
 const ROOT_FILES: [&str; 4] = ["format", "lock", "oci-layout", "index.json"];
@@ -211,9 +211,13 @@ impl Walk<'_, '_> {
         if !self.file(name, path, metadata, Remedy::Quarantine) {
             return;
         }
-        match self.store.mount_record(id) {
+        let record = match id.parse() {
+            Ok(id) => self.store.mount_record(&id),
+            Err(_) => Ok(None),
+        };
+        match record {
             Ok(Some(record)) => {
-                if matches!(self.store.mount_is_alive(&record), Ok(false)) {
+                if matches!(self.store.mount_life(&record), Ok(Life::Dead)) {
                     let detail = format!("{} was mounted there", record.mountpoint.display());
                     let remedy = Remedy::ForgetMount(id.to_owned());
                     self.findings.add(Code::DeadMount, id, path, detail, remedy);
@@ -291,8 +295,10 @@ impl Walk<'_, '_> {
     }
 
     fn access(&mut self, path: &Path, metadata: &Metadata) {
-        let (wanted, mode) =
-            (if metadata.is_dir() { 0o700 } else { 0o600 }, metadata.mode() & 0o7777);
+        let readers = self.store.readers_bits(path);
+        let wanted = if metadata.is_dir() { 0o700 | readers } else { 0o600 | readers & 0o044 };
+        // A shared store's directories pass on their group by the set-group-ID bit.
+        let mode = metadata.mode() & if readers == 0 { 0o7777 } else { 0o5777 };
         let object = path.file_name().unwrap_or_default().to_string_lossy();
         if metadata.uid() != self.owner {
             let detail = format!("belongs to user {}, the store to {}", metadata.uid(), self.owner);
@@ -303,13 +309,19 @@ impl Walk<'_, '_> {
             self.findings.add(Code::WrongOwner, &object, path, detail, remedy);
         }
         // A reader's bit for the owner is enough of a file that is never changed.
-        if mode & 0o077 != 0 || mode & 0o400 == 0 || (metadata.is_dir() && mode & 0o700 != 0o700) {
+        if mode & 0o077 & !wanted != 0
+            || mode & 0o400 == 0
+            || (metadata.is_dir() && mode & 0o700 != 0o700)
+        {
             let detail = format!("mode {mode:04o} instead of {wanted:04o}");
             self.findings.add(Code::WrongMode, &object, path, detail, Remedy::SetMode(wanted));
         }
     }
 
     fn unknown(&mut self, path: &Path) {
+        if is_of_file_server(path) {
+            return;
+        }
         let object = path.file_name().unwrap_or_default().to_string_lossy();
         let detail = "no file of a store";
         self.findings.add(Code::UnknownFile, object, path, detail, Remedy::Quarantine);
@@ -319,6 +331,17 @@ impl Walk<'_, '_> {
         let object = path.file_name().unwrap_or_default().to_string_lossy();
         self.findings.add(Code::Unreadable, object, path, error.to_string(), Remedy::None);
     }
+}
+
+/// Whether a name is one that a file system over a network or FUSE gives to a file that was removed
+/// while somebody had it open; the file system removes it (`.nfs` and 24 digits in fs/nfs/unlink.c,
+/// `.fuse_hidden` and 24 digits in libfuse's lib/fuse.c).
+fn is_of_file_server(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    [".nfs", ".fuse_hidden"].iter().any(|prefix| {
+        let digits = name.strip_prefix(prefix).unwrap_or_default();
+        digits.len() >= 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
 }
 
 /// The digest that `.../ALG/HEX` stands for.

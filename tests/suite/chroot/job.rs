@@ -73,7 +73,7 @@ fn a_stop_that_a_process_asks_for_stops_the_command_too() {
     };
     wait_for("the command", || command().is_some());
     let pid = command().unwrap();
-    screen.line("kill -TSTP %1");
+    screen.line("kill -TSTP $!");
     wait_for("the stop", || state(&pid) == Some('T'));
     screen.line("until jobs | grep -q Stopped; do sleep 0.02; done; echo st''opped");
     screen.wait("stopped");

@@ -13,7 +13,8 @@ use std::process::{Command, Output, Stdio};
 use crate::support::layout_registry::LayoutRegistry;
 
 /// What the program answers otherwise, and why.
-const KNOWN: [(&str, &str); 9] = [
+const KNOWN: [(&str, &str); 10] = [
+    ("prune -f --filter dangling=false", "later engines call it an error"),
     ("ls --filter dangling=1 -q", "later engines take it"),
     ("ls --filter dangling=0 -q", "later engines take it"),
     ("ls --filter dangling=true --filter dangling=false", "later engines call it an error"),

@@ -115,6 +115,9 @@ fn samples(name: &str, own: u64, kinds: &[&str]) -> Vec<([u64; 6], bool)> {
         "mkdir" => each(1, &[0o700], &[0o777, 0o4700, 0o755]),
         "mkdirat" => each(2, &[0o700], &[0o777, 0o4700, 0o755]),
         "umount2" => each(1, &[2, 8, 10], &[0, 1, 3, 4, 9, 12]),
+        "setns" => each(1, &[0x2_0000], &[0, 0x1000_0000, 0x2000_0000, 0x4000_0000, 0x1002_0000]),
+        // The supervisor really gets a namespace of its own by the right one: seen elsewhere.
+        "unshare" => each(0, &[], &[0, 0x1000_0000, 0x2000_0000, 0x4000_0000, 0x2002_0000]),
         "prlimit64" => vec![
             ([0, 99, 0, 0, 0, 0], true),
             ([1, 7, 0, BAD, 0, 0], false),

@@ -55,6 +55,34 @@ fn mount_8_mounts_and_umount_8_unmounts() {
 }
 
 #[test]
+fn words_that_mount_8_keeps_for_itself_have_others() {
+    let Some(_alone) = can_mount() else { return };
+    let bench = Bench::new();
+    let text = "mount -t fuse.shale -o root=$root,deny_other,allow_suid,allow_dev sample:1 $dir
+        echo $?; findmnt -n -o OPTIONS $dir
+        setpriv --reuid=65534 --regid=65534 --clear-groups ls $dir >/dev/null 2>&1; echo $?
+        umount $dir";
+    let lines = lines(&script(&bench, text));
+    assert_eq!((&*lines[0], &*lines[2]), ("0", "2"), "{lines:?}");
+    assert!(!lines[1].contains("nosuid") && !lines[1].contains("nodev"), "{lines:?}");
+    assert!(!lines[1].contains("allow_other"), "{lines:?}");
+}
+
+#[test]
+fn in_the_environment_that_systemd_makes_the_login_is_found() {
+    let Some(_alone) = can_mount() else { return };
+    let bench = Bench::new();
+    let text = "echo \"sample:1 $dir fuse.shale ro,nofail,_netdev,supervise,root=$root,fsname=a\\\\,b 0 0\" >$stage/fstab
+        env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin mount -T $stage/fstab -a; echo $?
+        findmnt -n -o SOURCE $dir; cat $dir/etc/word; umount $dir; echo $?";
+    let lines = lines(&script(&bench, text));
+    assert_eq!(lines, ["0", "a,b", "sample", "0"]);
+    // mount(8) strips HOME; whose login it is says the list of users.
+    let home = shalefs::source::Options::from_environment().auth_files;
+    assert!(!home.is_empty());
+}
+
+#[test]
 fn a_line_of_fstab_is_mounted_once() {
     let Some(_alone) = can_mount() else { return };
     let bench = Bench::new();
@@ -82,6 +110,8 @@ fn mount_8_hears_why_not() {
         ),
         ("layer=9", "sample:1", "32", "layer 9"),
         ("nonsense", "sample:1", "1", "unknown mount option"),
+        ("nosymfollow", "sample:1", "1", "not for mounts of images"),
+        ("remount", "sample:1", "1", "cannot be changed"),
         ("uid=me", "sample:1", "1", "not a numeric ID"),
         ("pull=perhaps", "sample:1", "1", "perhaps"),
     ] {

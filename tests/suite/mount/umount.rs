@@ -5,10 +5,9 @@
 
 use crate::support::program;
 use std::fs::{self, File};
-use std::process::Command;
 
 use crate::support::images::{TestImage, TestLayer};
-use crate::support::program::{Bench, IMAGE, names};
+use crate::support::program::{Bench, IMAGE};
 use crate::support::require::can_mount;
 use shalefs::mount::{self, State};
 
@@ -70,23 +69,4 @@ fn all_of_a_nest_are_unmounted_at_once() {
         assert!(said.success, "{said:?}");
         assert!(mount::list(&bench.store()).unwrap().is_empty() && !bench.is_mounted());
     }
-}
-
-#[test]
-fn a_mount_whose_log_cannot_be_made_is_undone() {
-    let Some(_alone) = can_mount() else { return };
-    let bench = Bench::new();
-    let store = bench.path("store");
-    let bind = |options: &[&str]| {
-        let status = Command::new("mount").args(options).arg(&store).status();
-        assert!(status.unwrap().success());
-    };
-    bind(&["--bind", store.to_str().unwrap()]);
-    bind(&["-o", "remount,ro,bind"]);
-    let said = bench.try_mount(&[]);
-    let mounted = bench.is_mounted();
-    assert!(Command::new("umount").arg(&store).status().unwrap().success());
-    assert!(!said.success && said.stderr.contains("Read-only file system"), "{said:?}");
-    assert!(!mounted, "nothing stays mounted");
-    assert_eq!(names(&bench.dir).unwrap(), 0);
 }

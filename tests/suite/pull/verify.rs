@@ -258,7 +258,7 @@ fn leftovers_and_strangers() {
     finds("a dead mount", true, &[Code::DeadMount], |f| {
         let opened = f.store.open_image(A).unwrap();
         let record = MountRecord {
-            id: "dead1".into(),
+            id: "dead1".parse().unwrap(),
             image: A.into(),
             image_id: opened.id,
             mountpoint: "/mnt".into(),
@@ -267,6 +267,7 @@ fn leftovers_and_strangers() {
             since: 0,
             pinned: opened.pins(),
             device: None,
+            namespace: None,
             supervisor: None,
         };
         drop(f.store.record_mount(&record).unwrap());

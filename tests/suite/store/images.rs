@@ -213,7 +213,7 @@ fn record_of(store: &Store, text: &str) -> MountRecord {
     let image = store.open_image(text).unwrap();
     let pid = std::process::id();
     MountRecord {
-        id: "abc123".into(),
+        id: "abc123".parse().unwrap(),
         image: image.names[0].clone(),
         image_id: image.id,
         mountpoint: "/mnt/a".into(),
@@ -222,6 +222,7 @@ fn record_of(store: &Store, text: &str) -> MountRecord {
         since: 0,
         pinned: image.pins(),
         device: None,
+        namespace: None,
         supervisor: None,
     }
 }

@@ -241,7 +241,7 @@ fn prune_leaves_what_a_live_mount_needs_and_forgets_dead_ones() {
     let key = opened.chain();
     store.put_derived(Derived::Tree, &key, &mut |draft| draft.write_all(b"tree")).unwrap();
     let record = MountRecord {
-        id: "m1".into(),
+        id: "m1".parse().unwrap(),
         image: "docker.io/library/a:1".into(),
         image_id: opened.id,
         mountpoint: "/mnt".into(),
@@ -250,6 +250,7 @@ fn prune_leaves_what_a_live_mount_needs_and_forgets_dead_ones() {
         since: 0,
         pinned: opened.pins(),
         device: None,
+        namespace: None,
         supervisor: None,
     };
     let lock = store.record_mount(&record).unwrap();

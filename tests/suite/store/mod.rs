@@ -1,5 +1,6 @@
 //! The store on disk: names, views, crashes, verification.
 
+mod access;
 mod crash;
 mod images;
 mod ingest;

@@ -56,10 +56,10 @@ fn the_exit_status_tells_clean_from_damaged_from_not_looked_at() {
     assert_eq!(status, 1, "{found}");
     assert!(found.starts_with("blob-digest sha256:"), "{found}");
     let (status, _, said) = verify(root, &["no-such-image"]);
-    assert_eq!(status, 2, "{said}");
+    assert_eq!(status, 4, "{said}");
     fs::write(root.join("format"), "{\"format\":99}").unwrap();
     let (status, _, said) = verify(root, &[]);
-    assert_eq!(status, 2, "{said}");
+    assert_eq!(status, 4, "{said}");
     assert!(said.contains("format 99") && said.contains("hint: use a newer"), "{said}");
 }
 
@@ -89,7 +89,7 @@ fn where_there_is_no_store_none_is_made() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path().join("none");
     let (status, found, said) = verify(&root, &[]);
-    assert_eq!((status, found.as_str()), (2, ""), "{said}");
+    assert_eq!((status, found.as_str()), (4, ""), "{said}");
     assert!(said.contains("there is no store"), "{said}");
     assert!(!root.exists());
 }
@@ -157,7 +157,7 @@ fn a_store_without_its_format_is_for_verify_alone() {
     let layout = directory.path().join("layout");
     fs::set_permissions(&layout, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
     let (status, _, said) = verify(&layout, &["--repair"]);
-    assert!(status == 2 && said.contains("is neither empty nor a store"), "{said}");
+    assert!(status == 4 && said.contains("is neither empty nor a store"), "{said}");
     assert!(!layout.join("format").exists());
 }
 

@@ -187,7 +187,7 @@ pub fn commands(image: &StoredImage) -> Vec<String> {
 
 /// What the image's layers did. Its tables are made when they are missing.
 pub fn history(store: &Store, image: &StoredImage) -> Result<History, Error> {
-    let _lease = store.lease(&image.pins())?;
+    let _hold = store.hold(image)?;
     Ok(pull::history(store, image)?)
 }
 
