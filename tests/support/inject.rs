@@ -29,8 +29,8 @@ pub enum Outcome {
 /// `syscall`, as the two bytes lie in memory.
 const INSTRUCTION: i64 = 0x050f;
 
-/// Results of interrupted calls that only the kernel sees (include/linux/errno.h).
-const RESTARTS: [i64; 4] = [-512, -513, -514, -516];
+/// Results of interrupted calls: EINTR, and those that only the kernel sees (include/linux/errno.h).
+const INTERRUPTED: [i64; 5] = [-4, -512, -513, -514, -516];
 
 /// `rt_sigreturn`, which ends a handler.
 const SIGRETURN: u64 = 15;
@@ -142,11 +142,11 @@ fn interrupt(thread: Pid) -> user_regs_struct {
     ptrace::getregs(thread).unwrap()
 }
 
-/// Whether a system call was interrupted, which the kernel would begin again.
+/// Whether a system call was interrupted.
 fn is_waiting(thread: Pid, registers: &user_regs_struct) -> bool {
     let word = ptrace::read(thread, (registers.rip - 2) as ptrace::AddressType).unwrap();
     let begun = registers.orig_rax.cast_signed() >= 0;
-    begun && word & 0xffff == INSTRUCTION && RESTARTS.contains(&registers.rax.cast_signed())
+    begun && word & 0xffff == INSTRUCTION && INTERRUPTED.contains(&registers.rax.cast_signed())
 }
 
 fn wait(thread: Pid) -> WaitStatus {
