@@ -16,7 +16,7 @@ use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
 use crate::fuse::{FSTYPE, MountPoint};
-use crate::sys::{namespace, process};
+use crate::sys::{mountinfo, namespace, process};
 
 /// A mount namespace that this process has left, by its inode number.
 #[derive(Debug, Clone, Copy)]
@@ -41,12 +41,17 @@ pub(super) fn leave(place: &Path) -> Option<Home> {
 
 fn take_leave(place: &Path) -> io::Result<()> {
     namespace::leave(UnshareFlags::NEWNS)?;
-    // What is taken out of the copy stays in the original.
-    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
-    let point = MountPoint::find(place).map_err(io::Error::other)?;
-    let mount = point.mount().map_err(io::Error::other)?;
-    if mount.is_some_and(|mount| mount.fstype == FSTYPE) {
-        point.unmount(true).map_err(io::Error::other)?;
+    // What is taken out of the copy stays in the original, and what goes there goes here too.
+    mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)?;
+    // All of ours: a copy of another one would keep that alive when it is unmounted.
+    for mount in mountinfo::mounts()?.iter().rev().filter(|mount| mount.fstype == FSTYPE) {
+        let found = MountPoint::find(&mount.mountpoint).and_then(|point| point.unmount(true));
+        if let Err(error) = found {
+            if mount.mountpoint == place {
+                return Err(io::Error::other(error));
+            }
+            log::debug!("{error}");
+        }
     }
     Ok(())
 }

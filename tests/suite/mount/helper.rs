@@ -24,7 +24,7 @@ fn script(bench: &Bench, text: &str) -> Output {
     // Makes the copy of the program.
     let shale = bench.command(&["ls"]).get_program().to_owned();
     Command::new("unshare")
-        .args(["--mount", "sh", "-c", &format!("{setup}{text}")])
+        .args(["--mount", "--propagation=slave", "sh", "-c", &format!("{setup}{text}")])
         .env("stage", stage)
         .env("shale", shale)
         .env("dir", &bench.dir)

@@ -16,7 +16,8 @@ fn mounted_apart(bench: &Bench, options: &str) -> Child {
         "\"$shale\" --root \"$root\" -q mount {options} {IMAGE} \"$dir\" || exit; cat >/dev/null"
     );
     let child = Command::new("unshare")
-        .args(["--mount", "sh", "-c", &script])
+        // A mount that another test unmounts goes here too.
+        .args(["--mount", "--propagation=slave", "sh", "-c", &script])
         .env("shale", program)
         .env("root", bench.path("store"))
         .env("dir", &bench.dir)

@@ -17,7 +17,11 @@ use shalefs::sys::mountinfo;
 const TRIES: usize = 1000;
 
 fn mount(place: &Path) -> OwnedFd {
-    fuse::attach(&MountPoint::find(place).unwrap(), &MountOptions::default()).unwrap()
+    fuse::attach(&MountPoint::find(place).unwrap(), &options()).unwrap()
+}
+
+fn options() -> MountOptions {
+    MountOptions { source: "race".into(), ..MountOptions::default() }
 }
 
 fn is_mounted(place: &Path) -> bool {
@@ -117,7 +121,7 @@ fn an_unmount_beside_somebody_who_swaps_all_the_time() {
             } else if let Ok(point) = MountPoint::find(&scene.ours())
                 && !point.is_mounted()
             {
-                let _ = fuse::attach(&point, &MountOptions::default());
+                let _ = fuse::attach(&point, &options());
             }
             assert!(is_mounted(&scene.top.join("foreign/mnt")), "{number}");
         }
