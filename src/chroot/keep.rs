@@ -365,6 +365,7 @@ mod tests {
         ];
         for make in make {
             let top = tempfile::tempdir().expect("a directory");
+            set_mode(top.path(), 0o700);
             make(&top.path().join("image"));
             let refused = open(top.path(), &image);
             assert!(matches!(refused, Err(KeepError::Foreign { .. })), "{refused:?}");

@@ -67,7 +67,9 @@ use crate::store::{Store, StoredImage};
 use crate::sys::limits::{Raised, TooLow};
 use crate::sys::message::Message;
 use crate::sys::namespace;
-use crate::sys::process::{Guardian, detach, fork_child, is_real_root, readable_within};
+use crate::sys::process::{
+    Guardian, close_files_to_write, detach, fork_child, is_real_root, readable_within,
+};
 use crate::sys::signal::Blocked;
 use caller::{Ended, Watch};
 use identity::Identities;
@@ -174,7 +176,9 @@ pub fn run(
     // Nobody but users of the namespace is behind these bits: there is nothing to mask.
     let shown = fs::View { mask_suid: false, uid: squashed, gid: squashed };
     let content = Content::open(store.clone(), view.layers, content::Options::for_command());
-    let file_system = Arc::new(ImageFs::new(view.tree, content, shown));
+    // In the namespace that was just entered, whose users are the ones that there are.
+    let viewer = unprivileged.then(fs::Viewer::this);
+    let file_system = Arc::new(ImageFs::new(view.tree, content, shown).with_viewer(viewer));
     let connection = mount_image(&scratch, image)?;
     let guardian = Guardian::this().map_err(ChrootError::Process)?;
     let server = fork_child(|| serve(store, file_system, connection, &guardian));
@@ -332,6 +336,7 @@ fn serve(store: &Store, file_system: Arc<ImageFs>, connection: OwnedFd, guardian
     let served = guardian
         .bind()
         .and_then(|()| detach(rustix::stdio::stderr().try_clone_to_owned()?.into()))
+        .and_then(|()| close_files_to_write())
         .and_then(|()| Session::start(file_system, connection, SERVER_THREADS))
         .and_then(|session| {
             mount::sandbox::enter(store, false).map_err(io::Error::other)?;

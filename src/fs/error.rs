@@ -43,9 +43,9 @@ pub enum Error {
     /// The caller's buffer is smaller than the value.
     #[error("{0} bytes do not fit the caller's buffer")]
     BufferTooSmall(usize),
-    /// No inode of this image has extended attributes: nobody need ask again.
-    #[error("the image has no extended attributes")]
-    NoAttributesAtAll,
+    /// No inode of this image has an attribute of that kind: who asks every file need not go on.
+    #[error("the image has no attributes of that kind")]
+    NoSuchKind,
     /// A seek at or past the end of the file, or for data where only a hole follows.
     #[error("nothing at or after offset {0}")]
     PastEnd(u64),
@@ -80,7 +80,8 @@ impl Error {
             Self::BufferTooSmall(_) => Errno::RANGE,
             Self::PastEnd(_) => Errno::NXIO,
             Self::ReadOnly => Errno::ROFS,
-            Self::NoAttributesAtAll | Self::Stateless => Errno::NOSYS,
+            Self::NoSuchKind => Errno::OPNOTSUPP,
+            Self::Stateless => Errno::NOSYS,
             Self::NoIoctl => Errno::NOTTY,
         }
     }

@@ -14,6 +14,7 @@
 use std::fmt::Write as _;
 
 use super::counters::{Counters, Request};
+use crate::sys::sandbox;
 
 /// Bytes of an answer. The kernel gives an ioctl at most 16 KiB.
 pub const FIGURES_ROOM: usize = 4096;
@@ -35,8 +36,11 @@ impl Figures {
             .iter()
             .map(|kind| (format!("{REQUESTS}{}", kind.name()), counters.of(*kind)));
         let content = content.into_iter().map(|(name, value)| (name.to_owned(), value));
-        let sent = ("files_sent_ahead".to_owned(), counters.files_sent());
-        Self(requests.chain(content).chain([sent]).collect())
+        let own = [
+            ("files_sent_ahead".to_owned(), counters.files_sent()),
+            ("calls_refused".to_owned(), sandbox::refused().0),
+        ];
+        Self(requests.chain(content).chain(own).collect())
     }
 
     /// From an answer. Lines that are no figures are left out.
@@ -103,7 +107,7 @@ mod tests {
         assert_eq!(figures.requests().count(), Request::ALL.len());
         assert_eq!(
             figures.content().collect::<Vec<_>>(),
-            [("bytes_served", u64::MAX), ("files_sent_ahead", 0),]
+            [("bytes_served", u64::MAX), ("files_sent_ahead", 0), ("calls_refused", 0)]
         );
     }
 

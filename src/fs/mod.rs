@@ -15,6 +15,7 @@ mod counters;
 mod error;
 mod figures;
 mod seek;
+mod viewer;
 mod xattr;
 
 use std::ops::ControlFlow;
@@ -26,6 +27,7 @@ pub use counters::{Counters, Request};
 pub use error::Error;
 pub use figures::{FIGURES, FIGURES_ROOM, Figures};
 pub use seek::Seek;
+pub use viewer::Viewer;
 pub use xattr::{Fit, Provenance};
 
 use self::ahead::Ahead;
@@ -92,7 +94,9 @@ pub struct ImageFs<C = Content> {
     tree: ImageTree,
     content: C,
     view: View,
+    kinds: xattr::Kinds,
     provenance: Option<Provenance>,
+    viewer: Option<Viewer>,
     counters: Counters,
     ahead: Ahead,
     damage_lines: AtomicU32,
@@ -102,10 +106,12 @@ impl<C: FileBytes> ImageFs<C> {
     /// The file system of `tree`, whose bytes come from `content`, shown as `view` says.
     pub fn new(tree: ImageTree, content: C, view: View) -> Self {
         Self {
+            kinds: xattr::Kinds::of(&tree),
             tree,
             content,
             view,
             provenance: None,
+            viewer: None,
             counters: Counters::default(),
             ahead: Ahead::default(),
             damage_lines: AtomicU32::new(0),
@@ -118,14 +124,20 @@ impl<C: FileBytes> ImageFs<C> {
         Self { provenance, ..self }
     }
 
+    /// The same, without the attributes that `viewer` could not set.
+    #[must_use]
+    pub fn with_viewer(self, viewer: Option<Viewer>) -> Self {
+        Self { viewer, ..self }
+    }
+
     /// Requests so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
 
-    /// Whether any inode has extended attributes of the image.
-    pub fn has_xattrs(&self) -> bool {
-        self.tree.has_xattrs()
+    /// Whether any inode may have an access control list.
+    pub fn has_acls(&self) -> bool {
+        self.kinds.acls
     }
 
     /// The attributes of what `name` leads to in `parent`; `Ok(None)` when it is known that the
@@ -203,7 +215,7 @@ impl<C: FileBytes> ImageFs<C> {
     /// The value of the extended attribute `name`, or its length when `room` is 0.
     pub fn getxattr(&self, ino: Ino, name: &[u8], room: u32) -> Result<Fit, Error> {
         self.counters.count(Request::Getxattr);
-        let value = xattr::get(&self.tree, self.provenance.as_ref(), ino, name);
+        let value = self.xattrs().get(ino, name);
         self.checked(value.and_then(|value| xattr::fit(value, room)))
     }
 
@@ -211,7 +223,7 @@ impl<C: FileBytes> ImageFs<C> {
     /// is 0.
     pub fn listxattr(&self, ino: Ino, room: u32) -> Result<Fit, Error> {
         self.counters.count(Request::Listxattr);
-        let names = xattr::list(&self.tree, self.provenance.as_ref(), ino);
+        let names = self.xattrs().list(ino);
         self.checked(names.and_then(|names| xattr::fit(names, room)))
     }
 
@@ -253,6 +265,11 @@ impl<C: FileBytes> ImageFs<C> {
         }
         self.counters.count(Request::Other);
         Err(Error::NoIoctl)
+    }
+
+    fn xattrs(&self) -> xattr::Attributes<'_> {
+        let (provenance, viewer) = (self.provenance.as_ref(), self.viewer.as_ref());
+        xattr::Attributes { tree: &self.tree, kinds: self.kinds, provenance, viewer }
     }
 
     fn find(&self, parent: Ino, name: &[u8]) -> Result<Option<Attr>, Error> {

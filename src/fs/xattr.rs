@@ -1,21 +1,54 @@
 //! Extended attributes (xattr(7)): values and names in the form of the system calls.
 //!
 //! Capabilities (`security.capability`) and ACLs (`system.posix_acl_access`, `..default`) are
-//! values like any other; what they mean is the kernel's business. An image without any attribute
-//! says so, when asked for a value, in a way that the kernel never asks again: otherwise every exec
-//! would cost a message. That holds no more once [`Provenance`] is wanted, which gives every file
-//! two attributes. A list is always answered, with no names if there are none: never to be asked
-//! again would look to `tar --xattrs` and rsync as if attributes were lost.
+//! values like any other; what they mean is the kernel's business. A mount without the rights of
+//! the machine's root shows fewer ([`super::viewer`]).
+//!
+//! A question for a value is a message each time: the kernel remembers no answers, but for ACLs where
+//! it was told to look after them ([`Kinds`]), and never asking again (ENOSYS) would give programs
+//! EOPNOTSUPP, where other file systems say ENODATA and container engines expect it. So the answer is
+//! ENODATA, with two exceptions that programs which look at every file, as `ls -l` does, ask for and
+//! remember: ACLs and SELinux labels are "not supported" where the image has none.
 
 use std::borrow::Cow;
 
-use super::{Error, Ino};
+use super::{Error, Ino, Viewer};
 use crate::layer::Kind;
 use crate::oci::Digest;
 use crate::tree::ImageTree;
 
 /// Names with their values, sorted by name.
 type Pairs<'a> = Vec<(&'a [u8], Cow<'a, [u8]>)>;
+
+/// An SELinux label.
+const LABEL: &[u8] = b"security.selinux";
+
+/// Kinds of attributes that programs ask every file for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Kinds {
+    /// Whether a file may have an ACL.
+    pub(super) acls: bool,
+    /// Whether a file may have an SELinux label.
+    labels: bool,
+}
+
+impl Kinds {
+    pub(super) fn of(tree: &ImageTree) -> Self {
+        Self {
+            acls: tree.may_have_xattr(is_acl),
+            labels: tree.may_have_xattr(|name| name == LABEL),
+        }
+    }
+
+    /// Whether no file can have an attribute of this name, because none has one of its kind.
+    fn lack(self, name: &[u8]) -> bool {
+        !self.acls && is_acl(name) || !self.labels && name == LABEL
+    }
+}
+
+fn is_acl(name: &[u8]) -> bool {
+    name == b"system.posix_acl_access" || name == b"system.posix_acl_default"
+}
 
 /// The number of the layer, 0 = bottom.
 const LAYER: &[u8] = b"user.shale.layer";
@@ -71,38 +104,39 @@ pub(super) fn fit(bytes: Vec<u8>, room: u32) -> Result<Fit, Error> {
     }
 }
 
-pub(super) fn get(
-    tree: &ImageTree,
-    provenance: Option<&Provenance>,
-    ino: Ino,
-    name: &[u8],
-) -> Result<Vec<u8>, Error> {
-    if !tree.has_xattrs() && provenance.is_none() {
-        return Err(Error::NoAttributesAtAll);
-    }
-    let all = all(tree, provenance, ino)?;
-    let found = all.binary_search_by(|(key, _)| key.cmp(&name)).ok().and_then(|at| all.get(at));
-    found.map(|(_, value)| value.to_vec()).ok_or(Error::NoAttribute)
+/// The attributes of an image as one mount shows them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Attributes<'a> {
+    pub(super) tree: &'a ImageTree,
+    pub(super) kinds: Kinds,
+    pub(super) provenance: Option<&'a Provenance>,
+    pub(super) viewer: Option<&'a Viewer>,
 }
 
-pub(super) fn list(
-    tree: &ImageTree,
-    provenance: Option<&Provenance>,
-    ino: Ino,
-) -> Result<Vec<u8>, Error> {
-    let all = all(tree, provenance, ino)?;
-    Ok(all.iter().flat_map(|(name, _)| name.iter().chain(b"\0")).copied().collect())
-}
-
-fn all<'a>(
-    tree: &'a ImageTree,
-    provenance: Option<&Provenance>,
-    ino: Ino,
-) -> Result<Pairs<'a>, Error> {
-    let own = tree.xattrs(ino.row()?)?;
-    let mut pairs = own.into_iter().map(|(name, value)| (name, Cow::Borrowed(value))).collect();
-    if let Some(provenance) = provenance {
-        provenance.add(tree, ino, &mut pairs)?;
+impl<'a> Attributes<'a> {
+    pub(super) fn get(&self, ino: Ino, name: &[u8]) -> Result<Vec<u8>, Error> {
+        if self.kinds.lack(name) {
+            return Err(Error::NoSuchKind);
+        }
+        let all = self.all(ino)?;
+        let found = all.binary_search_by(|(key, _)| key.cmp(&name)).ok().and_then(|at| all.get(at));
+        found.map(|(_, value)| value.to_vec()).ok_or(Error::NoAttribute)
     }
-    Ok(pairs)
+
+    pub(super) fn list(&self, ino: Ino) -> Result<Vec<u8>, Error> {
+        let all = self.all(ino)?;
+        Ok(all.iter().flat_map(|(name, _)| name.iter().chain(b"\0")).copied().collect())
+    }
+
+    fn all(&self, ino: Ino) -> Result<Pairs<'a>, Error> {
+        let mut own = self.tree.xattrs(ino.row()?)?;
+        if let Some(viewer) = self.viewer {
+            own.retain(|(name, value)| viewer.may_have(name, value));
+        }
+        let mut pairs = own.into_iter().map(|(name, value)| (name, Cow::Borrowed(value))).collect();
+        if let Some(provenance) = self.provenance {
+            provenance.add(self.tree, ino, &mut pairs)?;
+        }
+        Ok(pairs)
+    }
 }

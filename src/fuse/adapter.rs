@@ -58,7 +58,7 @@ fn until(full: bool) -> ControlFlow<()> {
 
 impl<C: FileBytes + 'static> Filesystem for Adapter<C> {
     fn init(&mut self, _: &Request, kernel: &mut KernelConfig) -> io::Result<()> {
-        negotiate(kernel, self.fs.has_xattrs());
+        negotiate(kernel, self.fs.has_acls());
         Ok(())
     }
 

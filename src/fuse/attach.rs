@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
 use super::{FSTYPE, MountError, MountPoint, SUBTYPE, helper};
+use crate::sys::{process, sandbox};
 
 /// How to mount.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,11 +43,24 @@ pub fn attach(point: &MountPoint, options: &MountOptions) -> Result<OwnedFd, Mou
         Err(Errno::PERM) if !is_root => {
             helper::mount(point.path(), &helper_options(options, allow_other))
         }
+        Err(Errno::PERM) => Err(forbidden(point)),
         // The device is there and the file system is not: a kernel without it.
         Err(Errno::NODEV) => Err(MountError::NoDevice),
         Err(error) => {
             Err(MountError::Refused { path: point.path().to_owned(), source: error.into() })
         }
+    }
+}
+
+/// Why root may not mount, as far as that can be seen.
+fn forbidden(point: &MountPoint) -> MountError {
+    let path = point.path().to_owned();
+    if !sandbox::may_mount() {
+        MountError::NoCapability { path }
+    } else if !process::is_real_root() {
+        MountError::ForeignNamespace { path }
+    } else {
+        MountError::Refused { path, source: Errno::PERM.into() }
     }
 }
 

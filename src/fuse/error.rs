@@ -50,6 +50,31 @@ pub enum MountError {
     /// A normal user may let others in only if the administrator allows it.
     #[error("allow_other is not allowed to normal users here")]
     AllowOtherDenied,
+    /// The helper program may not gain its rights: the caller has given them up for itself and all
+    /// that it starts.
+    #[error("fusermount3 may gain no rights here: no new privileges are allowed (no_new_privs)")]
+    NoNewPrivileges,
+    /// The helper program finds no name for the user.
+    #[error("fusermount3 mounts for users in /etc/passwd only, and user {uid} is not there")]
+    UnknownUser {
+        /// Who asked.
+        uid: u32,
+    },
+    /// Root without the right to mount.
+    #[error("{}: cannot mount: root has no CAP_SYS_ADMIN here", path.display())]
+    NoCapability {
+        /// The mount point.
+        path: PathBuf,
+    },
+    /// Root of a user namespace that has no mount namespace of its own.
+    #[error("{}: cannot mount: the mount namespace belongs to another user namespace", path.display())]
+    ForeignNamespace {
+        /// The mount point.
+        path: PathBuf,
+    },
+    /// Files about processes are missing.
+    #[error("/proc is not mounted")]
+    NoProc,
     /// The helper program refused for another reason.
     #[error("{}: {message}", path.display())]
     HelperRefused {
@@ -116,6 +141,17 @@ impl MountError {
             Self::AllowOtherDenied => {
                 "ask the administrator to put user_allow_other into /etc/fuse.conf, or leave allow_other out"
             }
+            Self::NoNewPrivileges => {
+                "start it without `setpriv --no-new-privs`, systemd's NoNewPrivileges= or a container's no-new-privileges, or mount as root"
+            }
+            Self::UnknownUser { .. } => "add the user to /etc/passwd, or mount as root",
+            Self::NoCapability { .. } => {
+                "in a container, start it with --cap-add SYS_ADMIN --device /dev/fuse; `shale cat`, `cp` and `export` need no mount"
+            }
+            Self::ForeignNamespace { .. } => {
+                "make one as well: unshare --user --map-root-user --mount"
+            }
+            Self::NoProc => "mount it: mount -t proc proc /proc",
             Self::Busy { .. } => "see who uses it with `fuser -vm DIR`, or detach it with --lazy",
             Self::HelperRefused { .. } => {
                 "a normal user must own the directory and be allowed to mount there"

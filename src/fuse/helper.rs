@@ -15,6 +15,7 @@ use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType,
     recvmsg, socketpair,
 };
+use rustix::thread::no_new_privs;
 
 use super::MountError;
 use crate::sys::process;
@@ -105,6 +106,10 @@ fn refusal(mountpoint: &Path, message: String) -> MountError {
     let path = mountpoint.to_owned();
     if message.contains("user_allow_other") {
         MountError::AllowOtherDenied
+    } else if message.contains("could not determine username") {
+        MountError::UnknownUser { uid: rustix::process::geteuid().as_raw() }
+    } else if message.contains("not permitted") && no_new_privs().unwrap_or(false) {
+        MountError::NoNewPrivileges
     } else if message.contains("busy") {
         MountError::Busy { path }
     } else if message.contains("not found in") {

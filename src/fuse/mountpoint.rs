@@ -79,7 +79,13 @@ impl MountPoint {
                 _ => MountError::Io { path, source: error.into() },
             }
         })?;
-        let real = fs::read_link(link(&directory)).map_err(MountError::io(path))?;
+        let real = fs::read_link(link(&directory)).map_err(|error| {
+            if Path::new("/proc/self").exists() {
+                MountError::io(path)(error)
+            } else {
+                MountError::NoProc
+            }
+        })?;
         let status = Status::of(&directory, OsStr::new("")).map_err(MountError::io(path))?;
         Ok(Self { directory, path: real, status })
     }

@@ -5,7 +5,7 @@
 //! stat takes a third of the time), symlinks are cached, lookups and listings in one directory run
 //! in parallel, reads are asynchronous so that read-ahead does not wait. Inodes are rows, so file
 //! handles stay valid for ever (exports). ACLs are left to the kernel where the image may have
-//! any. The mount may be bind-mounted with mapped owners.
+//! any, and only there: it asks every file for them on the way of other users. The mount may be bind-mounted with mapped owners.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -43,7 +43,7 @@ impl<C: FileBytes + 'static> Session<C> {
 }
 
 /// Settles with the kernel what both sides do.
-pub(super) fn negotiate(kernel: &mut KernelConfig, has_xattrs: bool) {
+pub(super) fn negotiate(kernel: &mut KernelConfig, has_acls: bool) {
     let mut wanted = InitFlags::FUSE_DO_READDIRPLUS
         | InitFlags::FUSE_CACHE_SYMLINKS
         | InitFlags::FUSE_PARALLEL_DIROPS
@@ -52,7 +52,7 @@ pub(super) fn negotiate(kernel: &mut KernelConfig, has_xattrs: bool) {
         | InitFlags::FUSE_NO_OPENDIR_SUPPORT
         | InitFlags::FUSE_EXPORT_SUPPORT
         | InitFlags::FUSE_ALLOW_IDMAP;
-    wanted.set(InitFlags::FUSE_POSIX_ACL, has_xattrs);
+    wanted.set(InitFlags::FUSE_POSIX_ACL, has_acls);
     // What an old kernel lacks it does without: each of these only makes things better.
     let offered = wanted & kernel.capabilities();
     if let Err(refused) = kernel.add_capabilities(offered) {

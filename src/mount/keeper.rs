@@ -8,13 +8,14 @@
 //! which reads bytes from strangers, has neither (see [`super::sandbox`]). The keeper reads nothing
 //! but that byte, does that one thing, and to that one mount only: a mount of somebody else on the
 //! same place is another device. It ends when the server does, however that ends, and holds
-//! nothing that would keep the mount alive.
+//! nothing that would keep the mount alive. Where it can unmount by itself it can do nothing else.
 
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use super::private::Home;
+use super::sandbox::{self, Helper};
 use crate::fuse::{MountError, MountPoint};
 use crate::sys::{process, signal};
 
@@ -77,6 +78,7 @@ impl Keeper {
 }
 
 fn keep(kept: &Kept, mut asked: PipeReader, mut say: PipeWriter) -> io::Result<()> {
+    Helper::Keeper.confine(kept.home.is_some());
     say.write_all(&[DONE])?;
     let mut question = [0];
     while asked.read(&mut question)? == 1 {
@@ -92,6 +94,7 @@ fn keep(kept: &Kept, mut asked: PipeReader, mut say: PipeWriter) -> io::Result<(
             break;
         }
     }
+    sandbox::report();
     Ok(())
 }
 

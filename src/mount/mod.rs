@@ -19,6 +19,7 @@
 //!
 //! **Does not** fetch anything, and does not decide which image a name stands for.
 
+mod calls;
 mod error;
 mod keeper;
 mod private;
@@ -217,7 +218,11 @@ fn mount_options(view: &View, options: &Options) -> MountOptions {
 
 /// Starts the server in a process of its own and waits until it is ready.
 fn fork_server(server: Server, log: File) -> Result<(u32, MountRecord), Error> {
-    fork_telling(log, move |ready| server.run(ready))
+    fork_telling(log, move |ready| {
+        // The lease and the supervisor's copy of the log are not for it.
+        process::close_files_to_write().map_err(Error::Fork)?;
+        server.run(ready)
+    })
 }
 
 /// Has `work` done by a process of its own and waits for what it says: a record when it is ready,

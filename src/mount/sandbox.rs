@@ -12,14 +12,66 @@
 //!
 //! A byte of an image that finds a hole in a decoder finds itself in here. To unmount, which needs
 //! rights, the server asks its `keeper`.
+//!
+//! The keeper, the watcher and the supervisor read nothing from strangers, but have more rights; so
+//! each is held to the calls that it makes ([`Helper`]). Those of a normal user start `fusermount3`,
+//! which gains its rights as it starts: no process may both do that and be held to anything (a
+//! filter needs `no_new_privs`), so they are as they were.
 
 use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use super::Error;
+use super::{Error, calls};
 use crate::store::{Derived, Store};
 use crate::sys::sandbox::{self, Part, Rights};
+
+/// A process of a mount that keeps the right to mount or unmount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Helper {
+    /// Unmounts for the server.
+    Keeper,
+    /// Unmounts after the server.
+    Watcher,
+    /// Mounts anew after the server.
+    Supervisor,
+}
+
+impl Helper {
+    /// Takes from this thread, and from those it starts, what the helper does not need. What cannot
+    /// be taken is logged. `private`: the mount is in a private mount namespace, which has to be
+    /// entered again.
+    pub(super) fn confine(self, private: bool) {
+        if !sandbox::may_mount() {
+            log::debug!("{self:?} starts fusermount3 when it is needed: not confined");
+            return;
+        }
+        let rules: &[&[sandbox::Rule]] = match self {
+            Self::Keeper => &[calls::EVERY, calls::NO_PROCESSES, calls::UNMOUNTING],
+            Self::Watcher => {
+                &[calls::EVERY, calls::NO_PROCESSES, calls::UNMOUNTING, calls::WATCHER]
+            }
+            Self::Supervisor => &[calls::EVERY, calls::SUPERVISOR],
+        };
+        let confined = sandbox::no_new_privileges()
+            .and_then(|()| sandbox::keep_mounting(self == Self::Supervisor, private))
+            .and_then(|()| match sandbox::missing().contains(&Part::Seccomp) {
+                true => Ok(()),
+                false => sandbox::restrict_calls(rules),
+            });
+        if let Err(error) = confined {
+            log::warn!("the sandbox of {self:?} lacks something: {error}");
+        }
+    }
+}
+
+/// Says at the end of a process what its filter refused.
+pub(super) fn report() {
+    let (count, first) = sandbox::refused();
+    if count > 0 {
+        log::warn!("{count} system calls were refused, the first of them number {first}");
+    }
+}
 
 /// What this machine has of the sandbox, in words.
 pub fn describe() -> String {
@@ -72,7 +124,8 @@ pub fn enter(store: &Store, required: bool) -> Result<(), Error> {
     }
     // Last: it refuses what the others need.
     if required || there(Part::Seccomp) {
-        take("seccomp", required, sandbox::restrict_calls())?;
+        let rules = [calls::EVERY, calls::NO_PROCESSES, calls::SERVER];
+        take("seccomp", required, sandbox::restrict_calls(&rules))?;
     }
     if !missing.is_empty() {
         log::info!("this kernel lacks for the sandbox: {}", words(&missing));

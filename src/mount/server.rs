@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::keeper::{Keeper, Kept};
 use super::{Error, Options, View, private, sandbox};
 use crate::content::Content;
-use crate::fs::{self as filesystem, ImageFs, Provenance};
+use crate::fs::{self as filesystem, ImageFs, Provenance, Viewer};
 use crate::fuse::{MountPoint, Session};
 use crate::oci::Digest;
 use crate::store::{Hold, MountId, MountRecord, Store, Supervisor};
@@ -52,11 +52,9 @@ impl Server {
         connection: OwnedFd,
         options: &Options,
     ) -> Self {
-        let shown = filesystem::View {
-            mask_suid: !options.suid && !process::is_real_root(),
-            uid: options.uid,
-            gid: options.gid,
-        };
+        let masked = !options.suid && !process::is_real_root();
+        let shown = filesystem::View { mask_suid: masked, uid: options.uid, gid: options.gid };
+        let viewer = masked.then(Viewer::this);
         let provenance = options.provenance.then(|| Provenance {
             first: view.first_layer,
             layers: view.layers.iter().map(|layer| *layer.digest()).collect(),
@@ -69,7 +67,11 @@ impl Server {
             pinned: view.pinned,
             mountpoint,
             connection,
-            fs: Arc::new(ImageFs::new(view.tree, content, shown).with_provenance(provenance)),
+            fs: Arc::new(
+                ImageFs::new(view.tree, content, shown)
+                    .with_provenance(provenance)
+                    .with_viewer(viewer),
+            ),
             threads: options.threads.unwrap_or_else(default_threads),
             require_sandbox: options.require_sandbox,
             supervisor: None,
@@ -140,6 +142,7 @@ impl Server {
             // Useless without a server, and this process has no right to remove it any more.
             unmount(&keeper);
         }
+        sandbox::report();
         self.store.forget_mount(&record.id)?;
         drop(lock);
         served.map_err(failed)
@@ -161,6 +164,7 @@ impl Ending {
         while let Ok(received) = endings.wait() {
             log::info!("signal {}", received.signal);
             if asked {
+                sandbox::report();
                 // What cannot be removed is found dead and removed later.
                 let _ = self.store.forget_mount(&self.id);
                 process::end(1);

@@ -20,9 +20,10 @@
 //! attempt. An unmounted mount does not come back: the record is looked at before each attempt and
 //! locked while mounting.
 //!
-//! **Is not confined.** It mounts and forks, so it keeps the rights of whoever mounted. It reads the
-//! tables of the tree, and an image's layers only if those tables have to be made again. SIGTERM,
-//! SIGINT and SIGHUP are passed on to the server, which unmounts.
+//! **Is held to its calls** where it can mount by itself ([`super::sandbox`]), and still can do more than
+//! a server: it mounts, forks, and writes files. It reads the tables of the tree, and an image's layers
+//! only if those tables have to be made again. SIGTERM, SIGINT and SIGHUP are passed on to the server,
+//! which unmounts.
 
 use std::fs::File;
 use std::path::Path;
@@ -32,10 +33,12 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process};
 
 use super::record::{BETWEEN, find_dead, unmount_dead};
+use super::sandbox::Helper;
 use super::server::Server;
 use super::{Error, Options, View, fork_server, mount_options};
 use crate::fuse::{self, MountPoint};
 use crate::store::{MountId, MountLock, MountRecord, Store, Supervisor};
+use crate::sys::namespace;
 use crate::sys::signal::{self, Blocked};
 
 /// Before the first new start; doubled with each that follows soon.
@@ -64,6 +67,8 @@ impl Supervised<'_> {
     pub(super) fn run(&self, first: Server, ready: impl FnOnce(&MountRecord)) -> Result<(), Error> {
         let signals = [&signal::ENDINGS[..], &[libc::SIGCHLD]].concat();
         let signals = Blocked::new(&signals).map_err(Error::Fork)?;
+        let private = namespace::mount_namespace() != namespace::mount_namespace_of(1);
+        Helper::Supervisor.confine(private);
         let place = first.mountpoint().to_owned();
         let me = Supervisor::this();
         let first = first.supervised(None, me);

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
+use super::sandbox::Helper;
 use super::{Error, private, record};
 use crate::fuse::{FSTYPE, MountPoint};
 use crate::store::Store;
@@ -32,6 +33,7 @@ pub(super) fn start(store: &Store, mountpoint: &Path, pid: u32) -> Result<(), Er
         // Nothing of the mount's is kept: an image is in use as long as somebody has its locks.
         let waited = process::detach(null).and_then(|()| process::keep_only(&[])).and_then(|()| {
             home = private::leave(&place);
+            Helper::Watcher.confine(home.is_some());
             while !process::wait_until_gone(pid, started, A_WHILE)? {}
             Ok(())
         });

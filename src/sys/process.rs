@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
@@ -117,6 +118,24 @@ pub fn keep_only(kept: &[BorrowedFd<'_>]) -> io::Result<()> {
         if !kept.iter().any(|kept| kept.as_raw_fd() == fd) {
             // SAFETY: closing a number twice is an error and nothing more, and this process has one
             // thread that could open another file under it. Its owner is never used or dropped.
+            unsafe { libc::close(fd) };
+        }
+    }
+    Ok(())
+}
+
+/// Closes every descriptor above 2 through which a regular file can be written. Only for a forked
+/// child that goes on to do something else than its parent, as above.
+///
+/// # Errors
+/// When /proc cannot be read.
+pub fn close_files_to_write() -> io::Result<()> {
+    for fd in open_descriptors()? {
+        // SAFETY: F_GETFL only reads flags; for a number that is not open it fails.
+        let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
+        let is_file = fs::metadata(format!("/proc/self/fd/{fd}")).is_ok_and(|file| file.is_file());
+        if is_file && flags >= 0 && flags & libc::O_ACCMODE != libc::O_RDONLY {
+            // SAFETY: as in `keep_only`.
             unsafe { libc::close(fd) };
         }
     }
@@ -289,6 +308,27 @@ pub fn is_real_root() -> bool {
     let first = fs::read_to_string("/proc/self/uid_map")
         .map_or(true, |map| map.split_ascii_whitespace().eq(["0", "0", "4294967295"]));
     rustix::process::geteuid().is_root() && first
+}
+
+/// The users that there are in this process's user namespace.
+pub fn mapped_uids() -> Vec<Range<u64>> {
+    mapped("/proc/self/uid_map")
+}
+
+/// The groups that there are in this process's user namespace.
+pub fn mapped_gids() -> Vec<Range<u64>> {
+    mapped("/proc/self/gid_map")
+}
+
+/// As user_namespaces(7) draws such a file. One that cannot be read: a kernel without them.
+fn mapped(file: &str) -> Vec<Range<u64>> {
+    let map = fs::read_to_string(file).unwrap_or_else(|_| "0 0 4294967295".to_owned());
+    let range = |line: &str| {
+        let mut fields = line.split_ascii_whitespace().map(str::parse::<u64>);
+        let (first, count) = (fields.next()?.ok()?, fields.nth(1)?.ok()?);
+        Some(first..first.saturating_add(count))
+    };
+    map.lines().filter_map(range).collect()
 }
 
 /// Lets a program that is started from here inherit `fd`.

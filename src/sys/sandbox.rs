@@ -4,7 +4,7 @@
 //! no_new_privs    no program that it starts gains rights
 //! capabilities    root becomes an owner of files and nothing more
 //! landlock        of all files, only those named
-//! seccomp         no program started, no process looked into, no socket, no mount (sys::seccomp)
+//! seccomp         of all system calls, only those named (sys::seccomp)
 //! ```
 //!
 //! Everything holds for the calling thread and the threads and processes it starts from then on;
@@ -23,6 +23,8 @@ use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set,
     remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
 };
+
+pub use super::seccomp::{Argument, Rule, Test, refused};
 
 use super::seccomp;
 
@@ -109,6 +111,32 @@ pub fn no_new_privileges() -> io::Result<()> {
     Ok(set_no_new_privs(true)?)
 }
 
+/// Whether this process may mount and unmount where it is.
+pub fn may_mount() -> bool {
+    capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN))
+}
+
+/// Drops every capability but those to mount and to pass directories; with `servers` keeps also those
+/// that making a server out of this process takes, and with `namespaces` those to enter the mount
+/// namespace of another process.
+///
+/// # Errors
+/// What the kernel says.
+pub fn keep_mounting(servers: bool, namespaces: bool) -> io::Result<()> {
+    let _ = clear_ambient_capability_set();
+    let mut kept = CapabilitySet::SYS_ADMIN | CapabilitySet::DAC_READ_SEARCH;
+    if servers {
+        kept |= CapabilitySet::SETPCAP | CapabilitySet::DAC_OVERRIDE;
+    }
+    if namespaces {
+        kept |= CapabilitySet::SYS_CHROOT | CapabilitySet::SYS_PTRACE;
+    }
+    let kept = capabilities(None)?.permitted & kept;
+    let sets =
+        CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
+    Ok(set_capabilities(None, sets)?)
+}
+
 /// Drops every capability. Root that may no longer pass by permissions may not reach its own files
 /// any more, below a directory of somebody else's: when `works` says so, the right to look at
 /// everything is all that is kept, and the result is `false`.
@@ -161,10 +189,10 @@ fn ruleset(rules: &[(&Path, Rights)]) -> Result<RulesetCreated, landlock::Rulese
     Ok(ruleset)
 }
 
-/// Refuses the system calls that `seccomp` lists.
+/// Of all system calls, leaves only those of these rules, of which no two may be for the same call.
 ///
 /// # Errors
 /// What the kernel says, and a kernel or processor without such filters.
-pub fn restrict_calls() -> io::Result<()> {
-    seccomp::install()
+pub fn restrict_calls(rules: &[&[Rule]]) -> io::Result<()> {
+    seccomp::install(rules)
 }

@@ -114,6 +114,14 @@ impl Blocked {
     }
 }
 
+/// Lets a signal through to this thread and those it starts.
+///
+/// # Errors
+/// A number that is no signal.
+pub(super) fn unblock(signal: i32) -> io::Result<()> {
+    change(libc::SIG_UNBLOCK, &set_of(&[signal])?).map(drop)
+}
+
 /// Sends a signal of any number, also one that has no name (`kill(2)`).
 ///
 /// # Errors

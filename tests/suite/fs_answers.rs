@@ -227,15 +227,6 @@ fn extended_attributes_by_size_value_and_list() {
 }
 
 #[test]
-fn an_image_without_attributes_need_not_be_asked_again() {
-    let fs = Sample::new().fs();
-    assert_eq!(fs.getxattr(Ino::ROOT, b"user.x", 0).unwrap_err().errno(), Errno::NOSYS);
-    // A list is another thing: without one, `tar --xattrs` warns at each file.
-    assert_eq!(fs.listxattr(Ino::ROOT, 0).unwrap(), Fit::Length(0));
-    assert_eq!(fs.listxattr(Ino::ROOT, 10).unwrap(), Fit::Bytes(Vec::new()));
-}
-
-#[test]
 fn statfs_counts_inodes_and_stored_bytes_once() {
     let mut sample = Sample::new();
     sample.file("f", &[1; 10_000]);

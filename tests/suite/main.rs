@@ -11,6 +11,7 @@ mod content;
 mod figures;
 mod files;
 mod fs_answers;
+mod fs_xattrs;
 mod hostile;
 mod layer;
 mod mount;

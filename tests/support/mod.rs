@@ -11,6 +11,8 @@ pub mod faulty;
 pub mod figures;
 pub mod image;
 pub mod images;
+#[cfg(target_arch = "x86_64")]
+pub mod inject;
 pub mod inside;
 pub mod item_image;
 pub mod layout_registry;

@@ -84,9 +84,11 @@ fn entries(tar: &[u8], layer: usize) -> Vec<Entry> {
             bytes -= sparse_map(&data);
         }
         let what = match kind {
-            tar::EntryType::Link => return Entry::Link(clean(&path), clean(&link.unwrap())),
+            tar::EntryType::Link => {
+                return Entry::Link(clean(&path), clean(&link.expect("a target")));
+            }
             tar::EntryType::Directory => What::Directory,
-            tar::EntryType::Symlink => What::Symlink(link.unwrap()),
+            tar::EntryType::Symlink => What::Symlink(link.expect("a target")),
             tar::EntryType::Regular | tar::EntryType::GNUSparse => What::File { layer, bytes },
             _ => What::Other,
         };

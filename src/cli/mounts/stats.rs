@@ -165,7 +165,9 @@ fn paragraph(row: &Row) -> String {
         ("memory", units::size(row.memory)),
     ];
     let mut text = format!("{}\n", record.mountpoint.display());
-    for (title, line) in lines {
+    let refused = figures.get("calls_refused");
+    let refused = (refused > 0).then(|| ("refused", format!("{refused} system calls")));
+    for (title, line) in lines.into_iter().chain(refused) {
         // A String takes everything.
         let _ = writeln!(text, "  {title:<12}{line}");
     }

@@ -10,6 +10,13 @@ use crate::layer::{ContentId, Extent, Kind, Time};
 use crate::oci::ChainId;
 use crate::tree::{Attributes, Child, FileData, RowNo, TableError, Totals, Xattrs};
 
+/// Where the sets of extended attributes begin: 0 stands for none, so nothing is there.
+const XATTR_HEAD: u64 = 8;
+
+/// How many bytes of extended attributes are looked at to find out of what kinds they are: a few
+/// chunks to check, so that a mount does not wait for an image that has millions.
+const LOOKED_AT: u64 = 256 << 10;
+
 /// An image's whole tree: a mapped, immutable table. Reading it allocates nothing per entry,
 /// never blocks on anything but the disk, and can be done from many threads at once.
 #[derive(Debug)]
@@ -178,7 +185,30 @@ impl ImageTree {
 
     /// Whether any row has extended attributes.
     pub fn has_xattrs(&self) -> bool {
-        self.header.xattrs > 8
+        self.header.xattrs.get() > XATTR_HEAD
+    }
+
+    /// Whether any row may have an extended attribute of such a name. Looks at the first
+    /// [`LOOKED_AT`] bytes of them; where there are more, or they are damaged, the answer is yes.
+    pub fn may_have_xattr(&self, is: impl Fn(&[u8]) -> bool) -> bool {
+        let heap = self.sections.xattrs;
+        let (mut at, end) = (XATTR_HEAD, heap.length);
+        while at < end {
+            let Ok(length) = self.array(heap, at).map(u16::from_le_bytes) else { return true };
+            // The end of a set.
+            if length == 0 {
+                at += 2;
+                continue;
+            }
+            let value = self.array(heap, at + 2).map(u32::from_le_bytes);
+            let name = self.bytes(heap, at + 6, length.into());
+            let (Ok(value), Ok(name)) = (value, name) else { return true };
+            if is(name) || at > LOOKED_AT {
+                return true;
+            }
+            at += 6 + u64::from(length) + u64::from(value);
+        }
+        false
     }
 
     /// The position of the layer whose entry made this name or last described it, 0 = bottom;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crate::support::images::{TestImage, TestLayer, gzip};
 use crate::support::program::Bench;
 use crate::support::require::can_mount;
+use rustix::fs::FlockOperation;
 use serde_json::{Value, json};
 use shalefs::oci::{DiffId, Digest};
 
@@ -131,11 +132,11 @@ fn an_image_in_use_is_not_removed() {
     waits[code..code + 2].copy_from_slice(&[0xeb, 0xfe]);
     let bench = bench(&[("waits", &waits)], &json!({}));
     let mut child = bench.command(&["chroot", IMAGE, "/waits"]).spawn().unwrap();
-    let config = bench.store().open_image(IMAGE).unwrap().id;
-    let config = bench.path(&format!("store/blobs/sha256/{}", config.hex()));
-    program::wait_for("the image to be in use", || {
+    let id = bench.store().open_image(IMAGE).unwrap().id;
+    let config = bench.path("store/blobs/sha256").join(id.hex());
+    program::wait_for("the image to be held", || {
         let config = std::fs::File::open(&config).unwrap();
-        rustix::fs::flock(&config, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err()
+        rustix::fs::flock(config, FlockOperation::NonBlockingLockExclusive).is_err()
     });
     let refused = bench.shale(&["rm", "-f", IMAGE]);
     let pruned = bench.shale(&["prune", "-a", "-f"]);

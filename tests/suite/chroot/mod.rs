@@ -2,6 +2,7 @@
 
 mod apart;
 mod attack;
+mod attributes;
 mod docker;
 mod image;
 mod job;

@@ -1,6 +1,8 @@
 //! Real mounts: their life, their server, their answers, their damage.
 
 mod answers;
+#[cfg(target_arch = "x86_64")]
+mod calls;
 mod damage;
 mod dead;
 mod helper;

@@ -7,7 +7,7 @@
 use crate::support::program;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::support::images::{TestImage, TestLayer, tar_of};
 use crate::support::program::{Bench, is_gone, kill, wait_for};
 use crate::support::require::can_mount;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use shalefs::mount::sandbox;
 use shalefs::oci::{DiffId, Digest};
 use shalefs::store::{Derived, MountRecord, Store};
@@ -25,9 +25,9 @@ use shalefs::store::{Derived, MountRecord, Store};
 type Attempts = Vec<(&'static str, Result<(), io::Error>)>;
 
 /// Everything that an intruder may want. `above` is a directory outside the store with a file.
-fn attempts(store: &Store, above: &Path, listener: &TcpListener) -> Attempts {
+fn attempts(store: &Store, above: &Path, address: SocketAddr, parent: Pid) -> Attempts {
     let blobs = store.root().join("blobs/sha256");
-    let (store, address) = (store.root(), listener.local_addr().unwrap());
+    let store = store.root();
     let child = || -> io::Result<()> { Command::new("/bin/true").status().map(drop) };
     let unshare = || rustix::thread::UnshareFlags::NEWUTS;
     vec![
@@ -44,11 +44,7 @@ fn attempts(store: &Store, above: &Path, listener: &TcpListener) -> Attempts {
         ("make a pair of sockets", UnixStream::pair().map(drop)),
         ("leave a namespace", shalefs::sys::namespace::leave(unshare())),
         ("look into /proc", File::open("/proc/self/environ").map(drop)),
-        (
-            "signal its parent",
-            rustix::process::test_kill_process(rustix::process::getppid().unwrap())
-                .map_err(Into::into),
-        ),
+        ("signal its parent", rustix::process::test_kill_process(parent).map_err(Into::into)),
     ]
 }
 
@@ -62,20 +58,21 @@ fn in_the_sandbox_nothing_can_be_reached_but_the_store() {
     let store = bench.store();
     fs::write(bench.path("secret"), "x").unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, parent) = (listener.local_addr().unwrap(), rustix::process::getppid().unwrap());
     let is_root = rustix::process::geteuid().is_root();
     let blob = bench.store().open_image(program::IMAGE).unwrap().blobs(&store).unwrap()[0];
     // In a thread of its own: the sandbox is a thread's.
     let inside = std::thread::spawn({
         let (store, above) = (store.clone(), bench.path(""));
         move || {
-            for (what, result) in attempts(&store, &above, &listener) {
+            for (what, result) in attempts(&store, &above, address, parent) {
                 assert!(result.is_ok() || !is_root, "{what}: before: {result:?}");
             }
             for name in ["blobs/sha256/new", "mounts/x.json", "toc/x"] {
                 fs::remove_file(store.root().join(name)).unwrap();
             }
             sandbox::enter(&store, true).expect("the kernel has all of it");
-            for (what, result) in attempts(&store, &above, &listener) {
+            for (what, result) in attempts(&store, &above, address, parent) {
                 let error = result.expect_err(what);
                 assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{what}: {error}");
             }

@@ -234,3 +234,51 @@ fn directly_in_a_user_namespace() {
     assert!(said.stdout.ends_with("\netc\nother\n"), "{said:?}");
     wait_for("the server to end", || bench.records().is_empty());
 }
+
+#[test]
+fn what_a_user_lacks_is_named() {
+    let Some(_alone) = can_mount() else { return };
+    let mut bench = bench("0666", "");
+    let words = "setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all";
+    let script = bench.prefix.iter_mut().find(|word| word.contains(words)).unwrap();
+    let plain = script.clone();
+    *script = plain.replace(words, &format!("{words} --no-new-privs"));
+    let said = bench.try_mount(&[]);
+    let (message, hint) = error_of(&said);
+    assert!(message.contains("no_new_privs"), "{message}");
+    assert!(hint.contains("NoNewPrivileges="), "{hint}");
+    // Without an entry in /etc/passwd.
+    let script = bench.prefix.iter_mut().find(|word| word.contains(words)).unwrap();
+    *script = plain.replace("65534", "54321");
+    // Not the program, which is a link to the one that was built.
+    let own = ["store", "mnt"].map(|name| bench.path(name));
+    assert!(Command::new("chown").args(["-R", "54321"]).args(own).status().unwrap().success());
+    let said = bench.try_mount(&[]);
+    let (message, hint) = error_of(&said);
+    assert!(message.contains("/etc/passwd") && message.contains("54321"), "{message}");
+    assert!(hint.contains("add the user"), "{hint}");
+}
+
+#[test]
+fn what_root_lacks_is_named() {
+    let Some(_alone) = can_mount() else { return };
+    let without = ["setpriv", "--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin"];
+    let no_proc = "umount -l /proc; exec \"$@\"";
+    for (prefix, what, remedy) in [
+        (&without[..], "CAP_SYS_ADMIN", "--cap-add SYS_ADMIN"),
+        (&["unshare", "--user", "--map-root-user"], "mount namespace", "--mount"),
+        (
+            &["unshare", "--mount", "sh", "-c", no_proc, "sh"],
+            "/proc is not mounted",
+            "mount -t proc",
+        ),
+    ] {
+        let mut bench = Bench::new();
+        bench.prefix = prefix.iter().map(|word| (*word).to_owned()).collect();
+        let said = bench.try_mount(&[]);
+        let (message, hint) = error_of(&said);
+        assert!(message.contains(what), "{message}");
+        assert!(hint.starts_with("hint: ") && hint.contains(remedy), "{hint}");
+        assert!(!bench.is_mounted());
+    }
+}

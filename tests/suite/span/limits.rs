@@ -188,6 +188,9 @@ impl Read for Endless<'_> {
     }
 }
 
+/// What a stream without an end is called, begins with and repeats, and the limit that ends it.
+type Case<'a> = (&'a str, &'a [u8], &'a [u8], Option<Limit>);
+
 #[test]
 fn streams_without_an_end_end_early() {
     let tar = streams::tar(3, 10_000);
@@ -197,7 +200,7 @@ fn streams_without_an_end_end_early() {
     let bare = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
     let nothing = tar_of_one_byte(b'x', 10);
     let (bzip2, xz) = (streams::bzip2(b""), streams::xz(b""));
-    let cases: [(&str, &[u8], &[u8], Option<Limit>); 13] = [
+    let cases: [Case<'_>; 13] = [
         ("a name in a gzip header", &named, b"n", Some(Limit::Overhead)),
         ("empty gzip members", &empty, &empty, Some(Limit::Overhead)),
         ("empty gzip members after a tar", &packed, &empty, Some(Limit::Overhead)),

@@ -1,6 +1,7 @@
 //! Layers made on the spot for the tests of spans and content: tars of every kind of bytes,
 //! compressed in every layout that occurs, and what a scan makes of them.
 #![allow(dead_code, missing_docs)]
+#![allow(clippy::cast_possible_truncation, reason = "numbers of tests are small")]
 
 pub mod image;
 
