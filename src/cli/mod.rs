@@ -20,7 +20,7 @@
 //!
 //! Guarantees: standard output carries only what was asked for; nothing foreign reaches a terminal
 //! raw; an error is one line with a hint, and the exit status says which kind; a closed pipe is no
-//! error. Nothing here decides what an image is or where it is kept: that is the library's.
+//! error, but for an archive. Nothing here decides what an image is or where it is kept: that is the library's.
 
 pub mod args;
 mod context;

@@ -75,7 +75,8 @@ fn session(name: &str, shell: &str) {
     screen.line("exit 7");
     screen.wait("left=7");
     // The terminal is the outer shell's again, and its jobs'.
-    screen.line("read x; echo go''t=$x");
+    screen.line("echo as''ked; read x; echo go''t=$x");
+    screen.wait("asked");
     screen.line("line");
     screen.wait("got=line");
     // Asked to be interactive, and left by the end of what is typed.

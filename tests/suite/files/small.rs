@@ -173,14 +173,12 @@ fn cat_follows_links_inside_and_goes_on_past_errors() {
 #[test]
 fn a_reader_that_goes_away_ends_the_command_silently() {
     let bench = store_with(&[(b"big", FILE, 0o644, &[b'x'; 3 << 20])]);
-    for arguments in [&["cat", "odd:1", "/big"][..], &["export", "odd:1"]] {
-        let mut child =
-            bench.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut first = [0; 10];
-        child.stdout.take().unwrap().read_exact(&mut first).unwrap();
-        let output = child.wait_with_output().unwrap();
-        assert_eq!((output.status.code(), output.stderr), (Some(0), vec![]), "{arguments:?}");
-    }
+    let mut cat = bench.command(&["cat", "odd:1", "/big"]);
+    let mut child = cat.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = [0; 10];
+    child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr), (Some(0), vec![]));
 }
 
 #[test]

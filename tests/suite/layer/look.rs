@@ -231,8 +231,10 @@ fn one_layer_or_some_by_number_and_digest() {
     let second = "etc etc/passwd usr usr/bin usr/bin/other usr/bin/tool";
     assert_eq!(names(&["--layer", &bench.layers[1].digest.to_string()]), second);
     assert_eq!(names(&["--layer", "2"]), "", "whiteouts alone hide nothing and show nothing");
+    let place = TestDir::new("m");
     for wrong in ["4", "sha256:", "abc", "ffffffffffff", "sha512:0000"] {
-        let refused = bench.say(&["mount", "--layer", wrong, &bench.image, "/"]);
+        let refused =
+            bench.say(&["mount", "--layer", wrong, &bench.image, place.path.to_str().unwrap()]);
         let text = String::from_utf8(refused.stderr).unwrap();
         assert!(text.contains("the image has 4 layers, none of it"), "{wrong}: {text}");
     }
