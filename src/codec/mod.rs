@@ -6,7 +6,7 @@
 //! members, zstd frames, or xz or bzip2 streams are one stream, as in every container engine.
 //! Zero padding after the last is fine; anything else there is an error.
 //!
-//! Decoders take no more compressed bytes than they are allowed ([`Decode::allow`]): there are
+//! Decoders take no more compressed bytes than they are allowed (`Decode::allow`): there are
 //! streams without an end that decode to nothing, and without an end there is no call that returns.
 //! How much is allowed, [`Guard`] knows, which whoever decodes what was never seen before asks.
 

@@ -14,7 +14,7 @@
 //! rights, the server asks its `keeper`.
 //!
 //! The keeper, the watcher and the supervisor read nothing from strangers, but have more rights; so
-//! each is held to the calls that it makes ([`Helper`]). Those of a normal user start `fusermount3`,
+//! each is held to the calls that it makes (`Helper`). Those of a normal user start `fusermount3`,
 //! which gains its rights as it starts: no process may both do that and be held to anything (a
 //! filter needs `no_new_privs`), so they are as they were.
 

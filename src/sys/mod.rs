@@ -13,6 +13,7 @@ pub mod mountinfo;
 pub mod namespace;
 pub mod process;
 pub mod sandbox;
+pub mod sealed;
 mod seccomp;
 pub mod secret;
 pub mod signal;

@@ -8,12 +8,18 @@ use crate::cli::context::Context;
 use crate::cli::error::{Error, chain, status};
 use crate::cli::mounts::env_file;
 use crate::cli::mounts::mount::{chosen_name, image};
+use crate::sys::sealed;
 
 /// Exit status of a run that failed before the command, as Docker has it.
 const NOT_STARTED: u8 = 125;
 
 /// `shale chroot`
 pub fn chroot(context: &mut Context, args: &Chroot) -> Result<(), Error> {
+    sealed::run_sealed().map_err(|error| Error::Failed {
+        message: format!("cannot run from a file that nobody can change: {error}"),
+        hint: Some("it needs /proc, and `sysctl vm.memfd_noexec` below 2".to_owned()),
+        status: NOT_STARTED,
+    })?;
     let store = context.store()?;
     let (image, _held) = image(context, &args.wanted)?;
     let name = chosen_name(&args.wanted.image, &image).unwrap_or_else(|| image.id.to_string());

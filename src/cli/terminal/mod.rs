@@ -4,7 +4,7 @@
 //! data, messages --output--> escape, colour --> terminal, pipe
 //! ```
 //!
-//! Nothing foreign reaches a terminal raw: [`escape`] is the one definition of harmless, and
+//! Nothing foreign reaches a terminal raw: [`escape()`] is the one definition of harmless, and
 //! every way to a terminal goes through it.
 
 mod escape;

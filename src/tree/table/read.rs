@@ -189,7 +189,7 @@ impl ImageTree {
     }
 
     /// Whether any row may have an extended attribute of such a name. Looks at the first
-    /// [`LOOKED_AT`] bytes of them; where there are more, or they are damaged, the answer is yes.
+    /// `LOOKED_AT` bytes of them; where there are more, or they are damaged, the answer is yes.
     pub fn may_have_xattr(&self, is: impl Fn(&[u8]) -> bool) -> bool {
         let heap = self.sections.xattrs;
         let (mut at, end) = (XATTR_HEAD, heap.length);

@@ -4,7 +4,11 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::process::Command;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::process::{Command, Stdio};
+
+use rustix::fs::StatVfsMountFlags;
 
 use crate::support::elf;
 use crate::support::inside::{self, BOTH, Caller, Entry, Inside, file, ran};
@@ -219,5 +223,37 @@ fn volumes_may_come_in_any_order_and_say_what_is_wrong() {
             (ran.code, ran.out)
         };
         assert_eq!((code, &*out), (126, ""), "{caller:?}");
+    }
+}
+
+/// A process and all below it.
+fn family(pid: u32) -> Vec<u32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let text = children.unwrap_or_default();
+    let below = text.split_whitespace().flat_map(|child| family(child.parse().unwrap()));
+    std::iter::once(pid).chain(below).collect()
+}
+
+#[test]
+fn the_program_that_runs_an_image_is_a_file_that_cannot_be_changed() {
+    let Some(_alone) = can_mount() else { return };
+    for caller in BOTH {
+        let Some(inside) = Inside::new(caller, &[]) else { return };
+        let mut command = inside.command(&inside::chroot(&[], &["sh", "-c", "echo x; read x"]));
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdout.as_mut().unwrap().read_exact(&mut [0; 2]).unwrap();
+        let own = fs::metadata(inside.path("shale")).unwrap();
+        let seen = family(child.id()).into_iter().filter_map(|pid| {
+            let file = fs::File::open(format!("/proc/{pid}/exe")).ok()?;
+            let found = file.metadata().unwrap();
+            let is_own = (found.dev(), found.ino()) == (own.dev(), own.ino());
+            let flags = rustix::fs::fstatvfs(&file).unwrap().f_flag;
+            Some(is_own && !flags.contains(StatVfsMountFlags::RDONLY))
+        });
+        let seen: Vec<bool> = seen.collect();
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        // The caller, process 1, the shell at least.
+        assert!(seen.len() >= 3 && !seen.contains(&true), "{caller:?}: {seen:?}");
     }
 }
